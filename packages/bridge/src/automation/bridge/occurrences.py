@@ -1,0 +1,68 @@
+"""The engine's view of events: the `Occurrences` port over Event rows, read afresh at each question."""
+
+from collections.abc import Iterator
+
+from django.db import connections, router
+
+from automation.bridge.payload import translated
+from automation.events.models import Event, EventStatus
+from automation.events.ports import Occurrence as Announced
+from automation.workflows.ports import Occurrence, Snapshot
+
+__all__ = ["EventOccurrences"]
+
+ENDED = frozenset({EventStatus.CANCELLED, EventStatus.EXPIRED})
+
+
+class EventOccurrences:
+    """Tells what has become of an event since a run was reserved for it."""
+
+    def describe(self, event: Event) -> Occurrence:
+        """Give the values of an Event that somebody hands to `engine.handle_event_occurred`."""
+        return translated(_announced(event))
+
+    def snapshot(self, occurrence_id: str) -> Snapshot | None:
+        """Read the event and its entity now, on the database where the event is; None when it is gone."""
+        event = _find(occurrence_id)
+        if event is None:
+            return None
+        return Snapshot(
+            occurrence=self.describe(event),
+            # `is_valid` reads the entity anew, and `event.entity` then is what was judged.
+            valid=event.is_valid,
+            event=event,
+            occurred=event.status == EventStatus.OCCURRED,
+            ended=event.status in ENDED,
+        )
+
+
+def _announced(event: Event) -> Announced:
+    return Announced(
+        event_id=event.pk,
+        event_name=event.event_name,
+        entity_type=event.entity_type,
+        entity_id=event.entity_id,
+        at=event.at,
+        generation=event.generation,
+        occurred_at=event.occurred_at,
+        payload=event.payload,
+        about=tuple((kind, key) for kind, key in event.about or ()),
+    )
+
+
+def _find(occurrence_id: str) -> Event | None:
+    # Read where it is written: a replica that lags would answer with what used to be.
+    for alias in _aliases():
+        found: Event | None = Event.objects.using(alias).filter(pk=occurrence_id).first()
+        if found is not None:
+            return found
+    return None
+
+
+def _aliases() -> Iterator[str]:
+    """Give the databases on which events may be, the likely one first; others only if they have the table."""
+    home = router.db_for_write(Event)
+    yield home
+    for alias in connections:
+        if alias != home and Event._meta.db_table in connections[alias].introspection.table_names():
+            yield alias

@@ -1,0 +1,36 @@
+"""What the bridge makes of an event: an occurrence as the engine knows it, with the payload that waiting runs get."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from automation.events.ports import Occurrence as Announced
+from automation.workflows.ports import EntityRef, Occurrence
+
+__all__ = ["payload_of", "translated"]
+
+
+def translated(announced: Announced) -> Occurrence:
+    """Give an occurrence of events as an occurrence of workflows. An immediate one is dated by when it occurred."""
+    at = announced.at or announced.occurred_at
+    return Occurrence(
+        id=str(announced.event_id),
+        name=announced.event_name,
+        entity=EntityRef(type=announced.entity_type, id=announced.entity_id),
+        at=at,
+        generation=announced.generation,
+        payload=payload_of(announced, at),
+        about=tuple(EntityRef(type=kind, id=key) for kind, key in announced.about),
+    )
+
+
+def payload_of(announced: Announced, at: datetime | None) -> Mapping[str, Any]:
+    """Give the definition's own payload with the five keys of the bridge, which nothing in it can replace."""
+    return {
+        **(announced.payload or {}),
+        "event_id": str(announced.event_id),
+        "event_name": announced.event_name,
+        "entity_id": announced.entity_id,
+        "entity_type": announced.entity_type,
+        "event_at": None if at is None else at.isoformat(),
+    }

@@ -1,0 +1,50 @@
+"""Carries every change of an event to the engine, inside the transaction of the save that makes it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from automation.bridge.payload import translated
+from automation.events.ports import Occurrence as Announced
+from automation.workflows.core import engine, registry
+from automation.workflows.ports import wiring
+
+__all__ = ["Relay"]
+
+
+class Relay:
+    """The events' `Subscriber` that keeps runs in step with events. It calls no user code: it only writes rows.
+
+    It is plugged into `automation.events.ports.wiring`, apart from users' callbacks: clearing those leaves it alone.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name on deliveries that carry changes to another database."""
+        return "workflows"
+
+    @property
+    def alias(self) -> str | None:
+        """The database of the runs; None for a storage without one, which follows every event's own transaction."""
+        return getattr(wiring.storage, "alias", None)
+
+    @property
+    def fingerprint(self) -> str:
+        """The triggers that reserve runs ahead: a deploy that changes them has what lies ahead announced anew."""
+        ahead = [each for each in registry if each.trigger is not None and each.trigger.offset < timedelta(0)]
+        return "\n".join(sorted(f"{each.name} {each.version} {each.current} {each.trigger}" for each in ahead))
+
+    def armed(self, occurrences: Sequence[Announced], *, using: str) -> None:
+        """Reserve the runs that are to begin before these events."""
+        engine.plan([translated(each) for each in occurrences])
+
+    def moved(self, occurrences: Sequence[Announced], *, using: str) -> None:
+        """Let the runs that have not begun follow the new dates, or look at their conditions again."""
+        engine.move([translated(each) for each in occurrences])
+
+    def ended(self, occurrences: Sequence[Announced], *, reason: str, using: str) -> None:
+        """Call off the runs that have not begun."""
+        engine.withdraw([translated(each) for each in occurrences], reason)
+
+    def occurred(self, occurrences: Sequence[Announced], *, using: str) -> None:
+        """Start what these events start, and signal `event:<name>` to those who wait for them."""
+        engine.occurred([translated(each) for each in occurrences])

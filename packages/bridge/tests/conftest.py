@@ -1,0 +1,11 @@
+"""Every test begins with nothing done and nothing seen."""
+
+import pytest
+
+from tests.hotel.automations import done, seen
+
+
+@pytest.fixture(autouse=True)
+def _nothing_done_yet() -> None:
+    done.clear()
+    seen.clear()

@@ -1,0 +1,141 @@
+"""Workflows before, at and after an arrival, and some that misbehave."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from automation.workflows.core import (
+    ANY,
+    complete,
+    event_workflow,
+    get_context,
+    get_wake,
+    step,
+    wait_for_event,
+    workflow,
+)
+
+done: Counter[str] = Counter()
+"""What was done, by workflow and stay."""
+seen: list[dict[str, Any]] = []
+"""What waiting runs were woken with."""
+
+
+class _AtArrival:
+    class Context(BaseModel):
+        stay: int
+        planned_for: datetime | None = None
+
+    @classmethod
+    def create_context(cls, event: Any = None) -> BaseModel:
+        return cls.Context(stay=event.entity.pk, planned_for=event.at)
+
+    @step(start=True)
+    def run(self) -> Any:
+        done[f"{type(self).__name__} {get_context().stay}"] += 1
+        return complete()
+
+
+@event_workflow("arrival_due", offset_minutes=-60)
+class HourBefore(_AtArrival):
+    """The guide's negative offset."""
+
+
+@event_workflow("arrival_due")
+class AtOnce(_AtArrival):
+    """No offset."""
+
+
+@event_workflow("arrival_due", offset_minutes=30)
+class HalfAnHourAfter(_AtArrival):
+    """A positive offset."""
+
+
+@event_workflow("stay_confirmed")
+class BrokenContext(_AtArrival):
+    """Cannot make its Context for one guest."""
+
+    @classmethod
+    def create_context(cls, event: Any = None) -> BaseModel:
+        if event.entity.name == "Mallory":
+            raise LookupError("no context for Mallory")
+        return cls.Context(stay=event.entity.pk)
+
+
+@event_workflow("stay_confirmed")
+class Sound(_AtArrival):
+    """Stands beside the broken one."""
+
+
+class _Listening(BaseModel):
+    stay: int = 0
+    event_id: str | None = None
+    event_name: str | None = None
+    entity_id: str | None = None
+    entity_type: str | None = None
+    event_at: datetime | None = None
+    name: str | None = None
+
+
+class _Listener:
+    Context = _Listening
+
+    def heard(self) -> Any:
+        if get_wake().cause == "signal":
+            seen.append({"by": get_context().stay, **get_context().model_dump(mode="json")})
+            return complete()
+        return None
+
+
+@event_workflow("stay_confirmed", name="listener")
+class Listener(_Listener):
+    """Is about a stay, and waits for a paper."""
+
+    @classmethod
+    def create_context(cls, event: Any = None) -> BaseModel:
+        return _Listening(stay=event.entity.pk)
+
+    @step(start=True)
+    def listen(self) -> Any:
+        return self.heard() or wait_for_event("paper_uploaded")
+
+
+@event_workflow("stay_confirmed", name="arrival_listener")
+class ArrivalListener(_Listener):
+    """Is about a stay, and waits for its own arrival."""
+
+    @classmethod
+    def create_context(cls, event: Any = None) -> BaseModel:
+        return _Listening(stay=event.entity.pk)
+
+    @step(start=True)
+    def listen(self) -> Any:
+        return self.heard() or wait_for_event("arrival_due")
+
+
+@workflow("manual_listener")
+class ManualListener(_Listener):
+    """Is about nothing, and waits for any arrival."""
+
+    @step(start=True)
+    def listen(self) -> Any:
+        return self.heard() or wait_for_event("arrival_due")
+
+
+@event_workflow("stay_confirmed", name="complaints")
+class Complaints(_Listener):
+    """Waits for an event of another model that does not say what it is about: the check warns of it."""
+
+    @classmethod
+    def create_context(cls, event: Any = None) -> BaseModel:
+        return _Listening(stay=event.entity.pk)
+
+    @step(start=True)
+    def listen(self) -> Any:
+        return self.heard() or wait_for_event("complaint_made")
+
+    @step()
+    def listen_to_all(self) -> Any:
+        return wait_for_event("complaint_made", entity=ANY)

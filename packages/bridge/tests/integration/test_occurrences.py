@@ -1,0 +1,130 @@
+"""The engine's view of events is read afresh at each question, wherever the event is."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from automation.bridge.occurrences import EventOccurrences
+from automation.events.models import Event
+from automation.testing import Harness
+from automation.workflows.models import WorkflowRun
+from automation.workflows.ports import EntityRef
+from tests.hotel.automations import done
+from tests.hotel.models import Paper, Stay
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "other"]),
+    pytest.mark.automation(at=NOON),
+]
+
+
+@pytest.fixture
+def event(automation: Harness) -> Event:
+    Stay.objects.create(arrives_at=NOON + timedelta(hours=5))
+    automation.run_until_idle()
+    return Event.objects.get(event_name="arrival_due")
+
+
+def test_an_event_that_lies_ahead_and_holds(event: Event):
+    snapshot = EventOccurrences().snapshot(str(event.pk))
+
+    assert snapshot is not None
+    assert (snapshot.valid, snapshot.occurred, snapshot.ended) == (True, False, False)
+    assert snapshot.event.entity == Stay.objects.get()
+    assert snapshot.occurrence.at == NOON + timedelta(hours=5)
+
+
+def test_the_condition_is_judged_on_what_the_database_holds_now(event: Event):
+    Stay.objects.update(confirmed=False)
+
+    snapshot = EventOccurrences().snapshot(str(event.pk))
+
+    assert snapshot is not None
+    assert snapshot.valid is False
+    assert snapshot.event.entity.confirmed is False
+
+
+def test_an_event_that_occurred(automation: Harness, event: Event):
+    automation.advance(hours=5)
+
+    snapshot = EventOccurrences().snapshot(str(event.pk))
+
+    assert snapshot is not None
+    assert (snapshot.occurred, snapshot.ended) == (True, False)
+
+
+def test_an_event_that_was_cancelled(event: Event):
+    event.cancel()
+
+    snapshot = EventOccurrences().snapshot(str(event.pk))
+
+    assert snapshot is not None
+    assert (snapshot.occurred, snapshot.ended) == (False, True)
+
+
+def test_an_event_whose_entity_was_deleted_past_the_signals(event: Event):
+    Stay.objects.all()._raw_delete("default")
+
+    snapshot = EventOccurrences().snapshot(str(event.pk))
+
+    assert snapshot is not None
+    assert snapshot.valid is False
+
+
+def test_an_event_that_is_gone(event: Event):
+    key = str(event.pk)
+    Event.objects.all().delete()
+
+    assert EventOccurrences().snapshot(key) is None
+
+
+def test_what_an_event_is_about_is_told(automation: Harness):
+    stay = Stay.objects.create()
+    Paper.objects.create(stay=stay)
+    automation.run_until_idle()
+
+    occurrence = EventOccurrences().describe(Event.objects.get(event_name="paper_uploaded"))
+
+    assert occurrence.about == (EntityRef(type="bridge_hotel.stay", id=str(stay.pk)),)
+    assert occurrence.entity.type == "bridge_hotel.paper"
+    assert occurrence.at is not None
+
+
+class TestAnotherDatabase:
+    """Events on one database, runs on another: carried over at least once, and idempotent."""
+
+    def test_an_event_elsewhere_is_found(self, automation: Harness):
+        Stay.objects.using("other").create(arrives_at=NOON + timedelta(hours=5))
+        event = Event.objects.using("other").get(event_name="arrival_due")
+
+        snapshot = EventOccurrences().snapshot(str(event.pk))
+
+        assert snapshot is not None
+        assert snapshot.event.entity._state.db == "other"
+
+    def test_a_run_before_an_event_elsewhere_follows_it(self, automation: Harness):
+        stay = Stay.objects.using("other").create(arrives_at=NOON + timedelta(hours=5))
+        automation.run_until_idle()
+        run = WorkflowRun.objects.get(name__endswith="HourBefore")
+        assert run.wake_at == NOON + timedelta(hours=4)
+
+        stay.arrives_at = NOON + timedelta(hours=9)
+        stay.save()
+        automation.run_until_idle()
+        run.refresh_from_db()
+        assert run.wake_at == NOON + timedelta(hours=8)
+
+        automation.advance(hours=10)
+        assert done[f"HourBefore {stay.pk}"] == 1
+        assert done[f"AtOnce {stay.pk}"] == 1
+
+    def test_deleting_it_elsewhere_calls_the_run_off(self, automation: Harness):
+        stay = Stay.objects.using("other").create(arrives_at=NOON + timedelta(hours=5))
+        automation.run_until_idle()
+
+        stay.delete()
+        automation.run_until_idle()
+
+        assert WorkflowRun.objects.get(name__endswith="HourBefore").status == "cancelled"

@@ -1,0 +1,86 @@
+"""Deleting old history. What keeps an event from occurring again is never deleted while its entity exists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from automation.events.conf import conf
+from automation.events.entities import existing_ids
+from automation.events.lifecycle.status import DeliveryStatus, EventStatus
+from automation.events.models import Event, EventDelivery
+
+__all__ = ["Cleaned", "clean_up"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaned:
+    """What was cleaned up."""
+
+    deleted: int = 0
+    """Rows of events that are gone."""
+    emptied: int = 0
+    """Rows kept as a mark that the event has occurred, without payload, error and deliveries."""
+
+
+def clean_up(cutoff: datetime, *, using: str) -> Cleaned:
+    """Delete what was settled before `cutoff` and owes nothing any more, in batches of their own transactions."""
+    deleted, emptied = 0, 0
+    settled = Event.objects.using(using).filter(settled_at__lt=cutoff).exclude(status=EventStatus.PENDING)
+    settled = settled.exclude(deliveries__status__in=[DeliveryStatus.PENDING, DeliveryStatus.PARKED])
+    reached = Q()
+    while batch := list(settled.filter(reached).order_by("settled_at", "id")[: conf().batch]):
+        reached = Q(settled_at__gt=batch[-1].settled_at) | Q(settled_at=batch[-1].settled_at, id__gt=batch[-1].id)
+        kept = _still_needed(batch, using=using)
+        deleted += _delete([event for event in batch if event.pk not in kept], using=using)
+        emptied += _empty([event for event in batch if event.pk in kept], using=using)
+    return Cleaned(deleted=deleted, emptied=emptied)
+
+
+def _still_needed(events: Sequence[Event], *, using: str) -> set[Any]:
+    """Give the keys of the current rows whose entity exists: without them, its next save would arm it again."""
+    by_type: dict[str, list[Event]] = {}
+    for event in events:
+        if event.current_key is not None:
+            by_type.setdefault(event.entity_type, []).append(event)
+    needed: set[Any] = set()
+    for entity_type, current in by_type.items():
+        alive = existing_ids(entity_type, [event.entity_id for event in current], using=using)
+        needed |= {event.pk for event in current if alive is None or event.entity_id in alive}
+    return needed
+
+
+def _delete(events: Sequence[Event], *, using: str) -> int:
+    if not events:
+        return 0
+    with transaction.atomic(using=using):
+        # Only as they were read: a row that was settled anew meanwhile is not old history.
+        rows = Event.objects.using(using).filter(_as_read(events))
+        ids = list(rows.values_list("pk", flat=True))
+        EventDelivery.objects.using(using).filter(event_id__in=ids)._raw_delete(using)
+        gone: QuerySet[Event] = Event.objects.using(using).filter(pk__in=ids)
+        return int(gone._raw_delete(using))
+
+
+def _empty(events: Sequence[Event], *, using: str) -> int:
+    if not events:
+        return 0
+    with transaction.atomic(using=using):
+        rows = Event.objects.using(using).filter(_as_read(events))
+        ids = list(rows.values_list("pk", flat=True))
+        EventDelivery.objects.using(using).filter(event_id__in=ids)._raw_delete(using)
+        # Without `settled_at` the next clean-up does not look at it again; when it becomes history it gets a new one.
+        marks = Event.objects.using(using).filter(pk__in=ids)
+        return int(marks.update(payload=None, about=None, error="", entity_data=None, settled_at=None))
+
+
+def _as_read(events: Sequence[Event]) -> Q:
+    guard = Q()
+    for revision in sorted({event.revision for event in events}):
+        guard |= Q(revision=revision, pk__in=[event.pk for event in events if event.revision == revision])
+    return guard

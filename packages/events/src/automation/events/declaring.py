@@ -1,0 +1,151 @@
+"""Deploys that change what is declared: a stored fingerprint tells, and the processor adds what is missing.
+
+Only what lies ahead is derived anew: rows of scheduled events, and calls owed before them. The past is never replayed,
+and what has begun is never touched. What is gone from the code is taken back by `sync_events`, a step of the deploy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.apps import apps
+from django.db import transaction
+from django.db.models import Model
+
+from automation.events import deliveries
+from automation.events.announcing import announce, announcements
+from automation.events.callbacks import EventPhase, callback_registry
+from automation.events.conf import conf
+from automation.events.lifecycle.reconcile import News
+from automation.events.lifecycle.status import EventStatus
+from automation.events.models import DeclarationState, Event
+from automation.events.ports.subscriber import Fingerprinted
+from automation.events.ports.wiring import wiring
+from automation.events.registry import declarations, declared
+from automation.events.syncing import sync_keys
+
+__all__ = ["catch_up", "derive_all", "fingerprint", "note_as_current"]
+
+NAME = "declarations"
+CHUNKS = 20
+"""Chunks per poll, so that catching up on a large table does not hold up what is due."""
+
+
+def fingerprint() -> str:
+    """Give a hash of everything from which work ahead of time is derived."""
+    lines = sorted([*_definition_lines(), *_callback_lines(), *_subscriber_lines()])
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def catch_up(*, using: str) -> bool:
+    """Add what a changed declaration makes missing, a few chunks at a time; tell whether there is more to do.
+
+    The first process ever to look notes the declarations as they are: adopting existing data is `sync_events`' task.
+    """
+    state = DeclarationState.objects.using(using).filter(pk=NAME).first()
+    current = fingerprint()
+    if state is None:
+        note_as_current(using=using)
+        return False
+    if state.fingerprint == current and state.finished_at is not None:
+        return False
+    cursor = state.cursor if state.fingerprint == current else None
+    for _ in range(CHUNKS):
+        cursor = _next_chunk(cursor or {"stage": 0, "after": None}, using=using)
+        _note(current, cursor, using=using)
+        if cursor is None:
+            return False
+    return True
+
+
+def derive_all(*, using: str) -> None:
+    """Add what is missing for every event that lies ahead, now."""
+    cursor: dict[str, Any] | None = {"stage": len(_scheduled_models()), "after": None}
+    while cursor is not None:
+        cursor = _next_chunk(cursor, using=using)
+
+
+def note_as_current(*, using: str) -> None:
+    """Note that the stored rows are in line with what this process declares."""
+    _note(fingerprint(), None, using=using)
+
+
+def _note(current: str, cursor: dict[str, Any] | None, *, using: str) -> None:
+    now = wiring.clock.now()
+    DeclarationState.objects.using(using).update_or_create(
+        pk=NAME,
+        defaults={
+            "fingerprint": current,
+            "cursor": cursor,
+            "finished_at": now if cursor is None else None,
+            "updated_at": now,
+        },
+    )
+
+
+def _next_chunk(cursor: dict[str, Any], *, using: str) -> dict[str, Any] | None:
+    """Do one chunk and give where to go on: the models one after the other, then the events that lie ahead."""
+    stage, after, models = cursor["stage"], cursor["after"], _scheduled_models()
+    if stage < len(models):
+        after = _arm_missing(models[stage], after, using=using)
+    else:
+        after = _derive_calls(after, using=using)
+    if after is not None:
+        return {"stage": stage, "after": after}
+    return {"stage": stage + 1, "after": None} if stage < len(models) else None
+
+
+def _arm_missing(model: type[Model], after: Any, *, using: str) -> Any:
+    """Bring the scheduled events of the next entities in line; immediate ones wait for a save, as ever."""
+    assert model._meta.pk is not None
+    keys = model._base_manager.using(using).order_by("pk").values_list("pk", flat=True)
+    if after is not None:
+        keys = keys.filter(pk__gt=model._meta.pk.to_python(after))
+    chunk = list(keys[: conf().batch])
+    if chunk:
+        scheduled = [one for one in declared(model) if not one.definition.is_immediate()]
+        sync_keys(model, chunk, scheduled, using=using)
+    return str(chunk[-1]) if len(chunk) == conf().batch else None
+
+
+def _derive_calls(after: Any, *, using: str) -> Any:
+    """Add the calls ahead of the next events, and tell subscribers, who add what they hang on them."""
+    now = wiring.clock.now()
+    with transaction.atomic(using=using):
+        rows = Event.objects.using(using).filter(status=EventStatus.PENDING, at__gt=now).order_by("id")
+        if after is not None:
+            rows = rows.filter(id__gt=after)
+        events = list(rows[: conf().batch])
+        missing = [one for event in events for one in deliveries.ahead(event, now=now)]
+        told = {event: announcements(event, [News.ARMED], before=None) for event in events}
+        for event, news in told.items():
+            missing += deliveries.relays(event, news, using=using, now=now, again=fingerprint())
+        deliveries.write(missing, using=using, may_exist=True)
+        announce([one for news in told.values() for one in news], using=using)
+    return str(events[-1].id) if len(events) == conf().batch else None
+
+
+def _scheduled_models() -> list[type[Model]]:
+    found = {one.model for one in declarations().values() if not one.definition.is_immediate()}
+    return [model for model in apps.get_models(include_auto_created=True) if model in found]
+
+
+def _definition_lines() -> Iterator[str]:
+    for one in declarations().values():
+        if not one.definition.is_immediate():
+            yield f"definition {one.entity_type} {one.name} {one.definition.date_field}"
+
+
+def _callback_lines() -> Iterator[str]:
+    for one in callback_registry.all():
+        if one.phase is EventPhase.OCCURRED and one.offset < timedelta(0):
+            yield f"callback {one.name} {one.event_name} {one.entity_type} {one.offset}"
+
+
+def _subscriber_lines() -> Iterator[str]:
+    for subscriber in wiring.subscribers:
+        derives = subscriber.fingerprint if isinstance(subscriber, Fingerprinted) else ""
+        yield f"subscriber {subscriber.name} {derives}"

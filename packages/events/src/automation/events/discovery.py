@@ -1,0 +1,29 @@
+"""Finding the `automations` of every installed app: a module, or a package with all its submodules."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from importlib.util import find_spec
+from types import ModuleType
+
+from django.apps import apps
+
+__all__ = ["discover"]
+
+NAME = "automations"
+
+
+def discover() -> None:
+    """Import them all. Safe to call twice; what an import raises is passed on, for a half-loaded project is worse."""
+    for config in apps.get_app_configs():
+        name = f"{config.name}.{NAME}"
+        if find_spec(name) is not None:
+            _import_all(importlib.import_module(name))
+
+
+def _import_all(module: ModuleType) -> None:
+    for found in pkgutil.iter_modules(getattr(module, "__path__", []), f"{module.__name__}."):
+        submodule = importlib.import_module(found.name)
+        if found.ispkg:
+            _import_all(submodule)

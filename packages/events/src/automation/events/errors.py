@@ -1,0 +1,34 @@
+"""What can go wrong, one sentence each."""
+
+__all__ = [
+    "CallbackError",
+    "ClaimLost",
+    "DefinitionError",
+    "EventsError",
+    "PayloadError",
+    "StaleEvent",
+]
+
+
+class EventsError(Exception):
+    """The root of what this package raises."""
+
+
+class DefinitionError(EventsError, ValueError):
+    """An EventDefinition was written in a way that cannot work."""
+
+
+class CallbackError(EventsError, ValueError):
+    """A callback was registered in a way that cannot work."""
+
+
+class PayloadError(EventsError, ValueError):
+    """A value meant to be stored is not JSON; the message has the path."""
+
+
+class ClaimLost(EventsError):
+    """Another process has taken the delivery over, so this one's writes are rolled back."""
+
+
+class StaleEvent(EventsError):
+    """The rows of an entity kept changing under a save; the save gives up instead of overwriting somebody."""

@@ -1,0 +1,53 @@
+"""User code inside our transaction: what it breaks is undone; staying away from the database, it costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.db import connections, transaction
+
+from automation.events.conf import conf
+
+__all__ = ["failure_text", "guarded", "storable_text"]
+
+
+@contextmanager
+def guarded(using: str) -> Iterator[None]:
+    """Set a savepoint at the first statement of the block, and roll back to it when the block raises.
+
+    A condition that only looks at attributes costs no savepoint; one that queries and fails does not abort the save.
+    """
+    connection = connections[using]
+    if not connection.in_atomic_block:
+        yield
+        return
+    with ExitStack() as stack:
+        saving = False
+
+        def save_first(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001
+            nonlocal saving
+            if not saving:
+                saving = True
+                stack.enter_context(transaction.atomic(using=using))
+            return execute(sql, params, many, context)
+
+        with connection.execute_wrapper(save_first):
+            yield
+
+
+def failure_text(error: BaseException) -> str:
+    """Give the text that is stored for an error: its type and message, never one that cannot be stored."""
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - __str__ of a user's exception may raise anything
+        message = "(its message cannot be shown)"
+    name = type(error).__name__
+    return storable_text(f"{name}: {message}" if message else name)
+
+
+def storable_text(text: str) -> str:
+    """Give `text` without what some database refuses (NUL, lone surrogates), cut to the limit."""
+    clean = text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+    return clean[: conf().error_limit]

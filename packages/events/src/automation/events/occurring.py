@@ -1,0 +1,142 @@
+"""Letting events occur: rows that are due are judged by a freshly read entity, and claimed by a guarded write.
+
+The order of reading is what makes it right: first the row, then the entity. Whoever changes the entity afterwards
+changes the row's revision too, and the guarded write finds out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connections, transaction
+
+from automation.events.conf import conf
+from automation.events.entities import Fresh, read_entities
+from automation.events.errors import StaleEvent
+from automation.events.guarded import failure_text
+from automation.events.lifecycle.reconcile import Change, Verb, judge
+from automation.events.lifecycle.status import EventStatus
+from automation.events.models import Event, EventDelivery
+from automation.events.ports.wiring import wiring
+from automation.events.registry import Declared, definitions_for
+from automation.events.rows import state_of, update_rows
+from automation.events.settling import Decision, carry_out, retire
+from automation.events.snapshots import carry, snapshot, with_failure
+
+__all__ = ["look_at", "occur"]
+
+logger = logging.getLogger("automation.events")
+
+
+def occur(event_ids: Sequence[UUID], *, using: str) -> list[EventDelivery]:
+    """Judge these events if they are due; give the deliveries that are due at once."""
+    now = wiring.clock.now()
+    rows = Event.objects.using(using).due(now).filter(pk__in=event_ids)
+    return look_at(list(rows), using=using)[1]
+
+
+def look_at(events: Sequence[Event], *, using: str) -> tuple[int, list[EventDelivery]]:
+    """Judge rows that were read as due; give how many occurred, and the deliveries that are due at once.
+
+    They are written together. When somebody else was faster with one of them, or one cannot be written, each is
+    tried by itself, so that it holds up no other.
+    """
+    if not events:
+        return 0, []
+    now = wiring.clock.now()
+    decisions = _judge(events, using=using, now=now)
+    try:
+        return _write(decisions, using=using, now=now)
+    except Exception as error:  # noqa: BLE001 - a subscriber may raise anything; one row must not stop the others
+        if len(events) == 1:
+            return _give_up(events[0], error, using=using, now=now)
+    occurred, due = 0, []
+    for event in _unchanged(events, using=using):
+        count, more = look_at([event], using=using)
+        occurred += count
+        due += more
+    return occurred, due
+
+
+def _judge(events: Sequence[Event], *, using: str, now: datetime) -> list[Decision]:
+    declared = {event: definitions_for(event.entity_type, event.event_name) for event in events}
+    fresh = _read(declared, using=using)
+    return [
+        _decide(event, declared[event], fresh.get((event.entity_type, event.entity_id)), using=using, now=now)
+        for event in events
+    ]
+
+
+def _read(declared: dict[Event, Declared | None], *, using: str) -> dict[tuple[str, str], Fresh]:
+    """Read the entities of these events, in one statement for each model."""
+    by_model: dict[tuple[str, type], list[Event]] = {}
+    for event, one in declared.items():
+        if one is not None:
+            by_model.setdefault((event.entity_type, one.model), []).append(event)
+    found: dict[tuple[str, str], Fresh] = {}
+    for (entity_type, model), events in by_model.items():
+        definitions = {one.name: one for event in events if (one := declared[event]) is not None}
+        ids = {event.entity_id for event in events}
+        for entity_id, fresh in read_entities(model, ids, definitions.values(), using=using).items():
+            found[entity_type, entity_id] = fresh
+    return found
+
+
+def _decide(event: Event, declared: Declared | None, fresh: Fresh | None, *, using: str, now: datetime) -> Decision:
+    if declared is None:
+        return Decision(declared=None, entity_id=event.entity_id, event=event, change=_postponed(event, now=now))
+    if fresh is None:
+        return retire(event, entity_data=None)
+    existing = state_of(event)
+    seen = snapshot(declared, fresh, using=using)
+    change = judge(seen, existing, now)
+    decision = Decision(declared=declared, entity_id=event.entity_id, event=event, change=change)
+    if change.verb is Verb.OCCUR:
+        try:
+            decision.carried = carry(declared, fresh.instance, using=using)
+        except Exception as error:  # noqa: BLE001 - a user's payload may raise anything; the event is parked
+            decision.change = judge(with_failure(seen, error), existing, now)
+    return decision
+
+
+def _postponed(event: Event, *, now: datetime) -> Change:
+    """Leave a row whose definition this process does not have to one that does; it may be from a newer release."""
+    why = "its definition is not in the code of the process that looked; sync_events takes it back if it is gone"
+    return Change(verb=Verb.AMEND, state=replace(state_of(event), next_at=now + conf().missing_grace, why=why))
+
+
+def _write(decisions: Sequence[Decision], *, using: str, now: datetime) -> tuple[int, list[EventDelivery]]:
+    with transaction.atomic(using=using):
+        due = carry_out(decisions, using=using, now=now)
+    return sum(decision.change.verb is Verb.OCCUR for decision in decisions), due
+
+
+def _unchanged(events: Iterable[Event], *, using: str) -> list[Event]:
+    """Read again those that are still due and that nobody else is at."""
+    rows = Event.objects.using(using).filter(pk__in=[event.pk for event in events], status=EventStatus.PENDING)
+    rows = rows.filter(next_at__lte=wiring.clock.now()).order_by("next_at", "id")
+    if not connections[using].features.has_select_for_update_skip_locked:
+        return list(rows)
+    with transaction.atomic(using=using):
+        return list(rows.select_for_update(skip_locked=True))
+
+
+def _give_up(event: Event, error: Exception, *, using: str, now: datetime) -> tuple[int, list[EventDelivery]]:
+    """Leave one row for a while; it says why, and the others go on."""
+    if isinstance(error, StaleEvent):
+        return 0, []
+    logger.error("Event %s could not be settled.", event.pk, exc_info=error, extra={"event_id": str(event.pk)})
+    fresh = Event.objects.using(using).filter(pk=event.pk, status=EventStatus.PENDING).first()
+    if fresh is not None:
+        text = failure_text(error)
+        values = {"next_at": now + conf().missing_grace, "why": "settling it failed; tried again", "error": text}
+        try:
+            with transaction.atomic(using=using):
+                update_rows({fresh: values}, using=using)
+        except StaleEvent:
+            pass
+    return 0, []

@@ -1,0 +1,136 @@
+"""One look at one database: owed calls and due events, oldest first and in batches; then a hint for the next."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db.models import Min, Model, Q, QuerySet
+
+from automation.events.callbacks import callback_registry
+from automation.events.conf import conf
+from automation.events.declaring import catch_up
+from automation.events.delivering import deliver
+from automation.events.inline import postponed
+from automation.events.lifecycle.status import DeliveryStatus, EventStatus
+from automation.events.models import Event, EventDelivery
+from automation.events.occurring import look_at
+from automation.events.ports.wiring import wiring
+
+logger = logging.getLogger("automation.events")
+
+__all__ = ["Tally", "next_due", "poll"]
+
+Stop = Callable[[], bool]
+Row = TypeVar("Row", bound=Model)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What one look did."""
+
+    found: int = 0
+    occurred: int = 0
+    delivered: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            found=self.found + other.found,
+            occurred=self.occurred + other.occurred,
+            delivered=self.delivered + other.delivered,
+        )
+
+
+def poll(*, using: str, stop: Stop = lambda: False) -> Tally:
+    """Let everything due on this database happen."""
+    unfinished = _catch_up(using=using)
+    _take_back_parked(using=using)
+    # Calls owed before an event come before it, those it wakes come after it.
+    tally = _make_calls(using=using, stop=stop)
+    tally += _let_occur(using=using, stop=stop)
+    tally += _make_calls(using=using, stop=stop)
+    _hint(using=using, at_once=unfinished)
+    return tally
+
+
+def next_due(*, using: str) -> datetime | None:
+    """Give when the next event or call is due on this database."""
+    events = Event.objects.using(using).filter(status=EventStatus.PENDING)
+    deliveries = EventDelivery.objects.using(using).filter(status=DeliveryStatus.PENDING)
+    times = [_earliest(events), _earliest(deliveries)]
+    return min((moment for moment in times if moment is not None), default=None)
+
+
+def _catch_up(*, using: str) -> bool:
+    try:
+        return catch_up(using=using)
+    except Exception:  # a subscriber may raise anything; what is due must not wait for what a deploy changed
+        logger.exception("What a deploy made missing could not be added; the next poll tries again.")
+        return False
+
+
+def _let_occur(*, using: str, stop: Stop) -> Tally:
+    tally = Tally()
+    for events in _due(Event.objects.using(using).filter(status=EventStatus.PENDING)):
+        with postponed():
+            occurred, due = look_at(events, using=using)
+        delivered, stopped = deliver([one for one in due if not _is_handed_over(one)], using=using, stop=stop)
+        tally += Tally(found=len(events), occurred=occurred, delivered=delivered)
+        if stopped or stop():
+            break
+    return tally
+
+
+def _make_calls(*, using: str, stop: Stop) -> Tally:
+    tally = Tally()
+    owed = EventDelivery.objects.using(using).select_related("event").filter(status=DeliveryStatus.PENDING)
+    for deliveries in _due(owed):
+        made, stopped = deliver(deliveries, using=using, stop=stop)
+        tally += Tally(delivered=made)
+        if stopped or stop():
+            break
+    return tally
+
+
+def _due(rows: QuerySet[Row]) -> Iterator[list[Row]]:
+    """Give the rows due now in batches, oldest first; each row at most once, so that none can keep us here."""
+    now = wiring.clock.now()
+    due = rows.filter(next_at__lte=now).order_by("next_at", "id")
+    size = conf().batch
+    batch: list[Any] = list(due[:size])
+    while batch:
+        last = batch[-1]
+        reached = Q(next_at__gt=last.next_at) | Q(next_at=last.next_at, id__gt=last.id)
+        # The second bound is implied by the first, in a form for which the index has a starting point.
+        rest = due.filter(reached, next_at__gte=last.next_at)
+        yield batch
+        batch = list(rest[:size]) if len(batch) == size else []
+
+
+def _take_back_parked(*, using: str) -> None:
+    """Let calls that waited for their callback go on, now that this process has it."""
+    names = {*callback_registry.names(), *(subscriber.name for subscriber in wiring.subscribers)}
+    parked = EventDelivery.objects.using(using).filter(status=DeliveryStatus.PARKED, callback__in=sorted(names))
+    parked.update(status=DeliveryStatus.PENDING, next_at=wiring.clock.now(), why="")
+
+
+def _hint(*, using: str, at_once: bool) -> None:
+    """Set a timer for the next thing due, if it is near enough for one."""
+    dispatcher = wiring.dispatcher
+    if dispatcher is None or not dispatcher.horizon:
+        return
+    moment = wiring.clock.now() if at_once else next_due(using=using)
+    if moment is not None and moment <= wiring.clock.now() + dispatcher.horizon:
+        dispatcher.hint(max(moment, wiring.clock.now()), using=using)
+
+
+def _is_handed_over(delivery: EventDelivery) -> bool:
+    return delivery.background and wiring.dispatcher is not None
+
+
+def _earliest(rows: QuerySet[Any]) -> datetime | None:
+    moment: datetime | None = rows.aggregate(first=Min("next_at"))["first"]
+    return moment

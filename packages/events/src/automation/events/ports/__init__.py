@@ -1,0 +1,20 @@
+"""What events need from outside, and where adapters plug in. Nothing here imports Django."""
+
+from automation.events.ports.clock import Clock, SystemClock
+from automation.events.ports.dispatcher import Dispatcher
+from automation.events.ports.processor import Processor
+from automation.events.ports.subscriber import Eraser, Fingerprinted, Occurrence, Subscriber
+from automation.events.ports.wiring import Wiring, wiring
+
+__all__ = [
+    "Clock",
+    "Dispatcher",
+    "Eraser",
+    "Fingerprinted",
+    "Occurrence",
+    "Processor",
+    "Subscriber",
+    "SystemClock",
+    "Wiring",
+    "wiring",
+]

@@ -1,0 +1,22 @@
+"""The clock that says when an event is due."""
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+__all__ = ["Clock", "SystemClock"]
+
+
+class Clock(Protocol):
+    """Tells the time. It decides when something happens, never whether: safety comes from guarded writes."""
+
+    def now(self) -> datetime:
+        """Give the current time, aware, in UTC."""
+        ...
+
+
+class SystemClock:
+    """The wall clock of this machine."""
+
+    def now(self) -> datetime:
+        """Give the current time, aware, in UTC."""
+        return datetime.now(UTC)

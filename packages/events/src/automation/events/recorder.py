@@ -1,0 +1,208 @@
+"""A save or a deletion becomes rows, in its own transaction."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Field, Model, Q
+
+from automation.events.callbacks import EventPhase, callback_registry
+from automation.events.conditions import decide_in_python
+from automation.events.entities import Fresh, dump_entity, read_entities
+from automation.events.errors import StaleEvent
+from automation.events.keys import current_key
+from automation.events.lifecycle.reconcile import Verb, reconcile
+from automation.events.lifecycle.status import EventStatus
+from automation.events.models import Event
+from automation.events.muting import is_muted
+from automation.events.ports.wiring import wiring
+from automation.events.registry import Declared, declared, declared_by_proxies, entity_type_of, key_text
+from automation.events.rows import state_of
+from automation.events.settling import Decision, carry_out, retire
+from automation.events.snapshots import snapshot
+from automation.events.transactions import memory
+
+__all__ = ["record_deletion", "record_save"]
+
+TRIES = 5
+
+Rows = Mapping[tuple[str, str], Event]
+"""Current rows by (entity type, event name)."""
+
+
+def record_save(instance: Model, *, created: bool, update_fields: Collection[str] | None, using: str) -> None:
+    """Bring the rows of a saved instance in line: one INSERT for a new one, one SELECT for one that did not change."""
+    ours = [one for one in declared(type(instance)) if not is_muted(one.entity_type)]
+    others = [one for one in declared_by_proxies(type(instance)) if not is_muted(one.entity_type)]
+    known = [*ours, *others]
+    clash: Exception | None = None
+    for attempt in range(TRIES if known else 0):
+        rows: Rows = {} if created and attempt == 0 else _read_rows(known, instance, using=using, locked=attempt > 0)
+        # A new entity whose key already has rows: an earlier one was deleted behind our back.
+        reborn = created and attempt == 1 and isinstance(clash, IntegrityError)
+        try:
+            concerned = [*ours, *(one for one in others if (one.entity_type, one.name) in rows and not reborn)]
+            _record(instance, concerned, rows, update_fields, reborn=reborn, using=using)
+        except (StaleEvent, IntegrityError) as error:
+            clash = error
+            continue
+        return
+    if clash is not None:
+        raise StaleEvent(
+            f"The events of {entity_type_of(type(instance))} {instance.pk!r} changed under its save {TRIES} times. "
+            f"Save it again."
+        ) from clash
+
+
+def record_deletion(instance: Model, *, using: str) -> None:
+    """Cancel what is pending of a deleted instance and make all its rows history, so that its key starts afresh."""
+    entity_type = entity_type_of(type(instance))
+    if is_muted(entity_type):
+        return
+    for attempt in range(TRIES):
+        rows = (
+            Event.objects.using(using)
+            .current()
+            .filter(entity_type=entity_type, entity_id=key_text(type(instance), instance.pk))
+        )
+        events = list(rows.select_for_update() if attempt else rows)
+        if not events:
+            return
+        try:
+            with transaction.atomic(using=using):
+                _retire(events, instance, using=using)
+        except StaleEvent:
+            continue
+        return
+    raise StaleEvent(f"The events of {entity_type} {instance.pk!r} changed under its deletion {TRIES} times.")
+
+
+def _record(
+    instance: Model,
+    ours: Sequence[Declared],
+    rows: Rows,
+    update_fields: Collection[str] | None,
+    *,
+    reborn: bool,
+    using: str,
+) -> None:
+    kept = {} if reborn else rows
+    decisions = _decide(instance, ours, kept, update_fields, using=using)
+    if not reborn and all(decision.change.verb is Verb.KEEP for decision in decisions):
+        return
+    with transaction.atomic(using=using):
+        if reborn:
+            _retire(list(rows.values()), None, using=using)
+        carry_out(decisions, using=using, now=wiring.clock.now())
+
+
+def _decide(
+    instance: Model, ours: Sequence[Declared], rows: Rows, update_fields: Collection[str] | None, *, using: str
+) -> list[Decision]:
+    now = wiring.clock.now()
+    seen = _seen(instance, ours, rows, update_fields, using=using)
+    decisions = []
+    for one in ours:
+        event = rows.get((one.entity_type, one.name))
+        existing = None if event is None else state_of(event)
+        view = snapshot(
+            one,
+            _as_declared(one, seen),
+            using=using,
+            date=None if event is None else event.at,
+            date_kept=event is not None and not _date_written(one, update_fields),
+            held_before=_held_before(one, event, using=using),
+        )
+        change = reconcile(view, existing, now)
+        decisions.append(Decision(declared=one, entity_id=one.entity_id(instance), event=event, change=change))
+    return decisions
+
+
+def _read_rows(ours: Sequence[Declared], instance: Model, *, using: str, locked: bool) -> Rows:
+    keys = [current_key(one.entity_type, one.entity_id(instance), one.name) for one in ours]
+    rows = Event.objects.using(using).filter(current_key__in=keys)
+    if locked:
+        rows = rows.select_for_update()
+    return {(event.entity_type, event.event_name): event for event in rows}
+
+
+def _seen(
+    instance: Model, ours: Sequence[Declared], rows: Rows, update_fields: Collection[str] | None, *, using: str
+) -> Fresh:
+    """Give the instance to judge by: the one in hand, or a re-read one where that cannot be trusted."""
+    if not _must_reread(instance, ours, rows, update_fields, using=using):
+        return Fresh(instance=instance)
+    model = type(instance)
+    found = read_entities(model, [str(instance.pk)], ours, using=using)
+    return next(iter(found.values()), Fresh(instance=instance))
+
+
+def _as_declared(one: Declared, seen: Fresh) -> Fresh:
+    """Give the instance as the proxy that declares, whose methods the condition may use."""
+    same_table = one.model._meta.concrete_model is type(seen.instance)._meta.concrete_model
+    if not one.model._meta.proxy or isinstance(seen.instance, one.model) or not same_table:
+        return seen
+    as_proxy = copy.copy(seen.instance)
+    as_proxy.__class__ = one.model
+    return Fresh(instance=as_proxy, truths=seen.truths)
+
+
+def _must_reread(
+    instance: Model, ours: Sequence[Declared], rows: Rows, update_fields: Collection[str] | None, *, using: str
+) -> bool:
+    if any(hasattr(value, "resolve_expression") for value in instance.__dict__.values()):
+        return True
+    written = {field.attname for field in instance._meta.concrete_fields if _is_written(field, update_fields)}
+    loaded = instance.__dict__.keys()
+    complete = all(f.attname in written & loaded or f.primary_key for f in instance._meta.concrete_fields)
+    judged = [one for one in ours if _is_open(one, rows)]
+    return (
+        (not complete and any(one.definition.condition is not None for one in judged))
+        or any(_date_missing(one, instance) for one in judged if _date_written(one, update_fields))
+        or any(_is_left_to_database(one, instance, using=using) for one in judged)
+    )
+
+
+def _is_open(one: Declared, rows: Rows) -> bool:
+    """Tell whether the condition can change anything: the event is new, pending, or may repeat."""
+    event = rows.get((one.entity_type, one.name))
+    return event is None or event.status == EventStatus.PENDING or one.definition.repeat
+
+
+def _is_written(field: Field[Any, Any], update_fields: Collection[str] | None) -> bool:
+    return update_fields is None or field.name in update_fields or field.attname in update_fields
+
+
+def _date_written(one: Declared, update_fields: Collection[str] | None) -> bool:
+    return update_fields is None or one.definition.date_field is None or one.definition.date_field in update_fields
+
+
+def _date_missing(one: Declared, instance: Model) -> bool:
+    name = one.definition.date_field
+    concrete = {field.name: field.attname for field in instance._meta.concrete_fields}
+    return name in concrete and concrete[name] not in instance.__dict__
+
+
+def _is_left_to_database(one: Declared, instance: Model, *, using: str) -> bool:
+    condition = one.definition.condition
+    return isinstance(condition, Q) and decide_in_python(condition, instance, using=using) is None
+
+
+def _held_before(one: Declared, event: Event | None, *, using: str) -> bool | None:
+    """Give the truth at the last commit for events that repeat: a turn there and back in one transaction is none."""
+    if not one.definition.repeat or event is None:
+        return None
+    held: bool | None = memory(using).setdefault(("held", event.id), event.condition_held)
+    return held
+
+
+def _retire(events: Sequence[Event], instance: Model | None, *, using: str) -> None:
+    decisions = []
+    for event in events:
+        heard = callback_registry.matching(EventPhase.CANCELLED, event.event_name, event.entity_type)
+        data = dump_entity(instance) if instance is not None and heard else None
+        decisions.append(retire(event, entity_data=data))
+    carry_out(decisions, using=using, now=wiring.clock.now())

@@ -1,0 +1,75 @@
+"""The processor: what a schedule, a queue or a command calls to let due things happen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from automation.events.databases import aliases
+from automation.events.polling import Tally, next_due, poll
+from automation.events.ports.wiring import wiring
+
+__all__ = ["EventProcessor", "event_processor"]
+
+T = TypeVar("T")
+
+
+class EventProcessor:
+    """Does what is due on every database that has the tables; safe to call twice and side by side."""
+
+    def process_due_events(
+        self, lookback_hours: float = 24, *, using: str | None = None, stop: Callable[[], bool] = lambda: False
+    ) -> dict[str, Any]:
+        """Let everything that is due occur, and make the calls that are owed, oldest first.
+
+        `lookback_hours` is kept for callers of old: nothing older is left out. `stop` is asked between two calls.
+        """
+        now = wiring.clock.now()
+        total = Tally()
+        for tally in _each(aliases(only=using), lambda alias: poll(using=alias, stop=stop)):
+            total += tally
+        return {
+            "due_events_found": total.found,
+            "events_processed": total.occurred,
+            "deliveries_made": total.delivered,
+            "timestamp": now,
+        }
+
+    def cleanup_old_events(self, days_old: int = 30, *, using: str | None = None) -> dict[str, Any]:
+        """Delete history older than `days_old` days, in batches; nothing occurs again because of it."""
+        from automation.events.cleanup import clean_up
+
+        cutoff = wiring.clock.now() - timedelta(days=days_old)
+        deleted, emptied = 0, 0
+        for report in _each(aliases(only=using), lambda alias: clean_up(cutoff, using=alias)):
+            deleted += report.deleted
+            emptied += report.emptied
+        return {"deleted_count": deleted, "emptied_count": emptied, "cutoff_date": cutoff}
+
+    def deliver(self, delivery_ids: Sequence[UUID], *, using: str) -> int:
+        """Make these calls if they are still owed, each in its own transaction; give how many were made."""
+        from automation.events.delivering import deliver, load
+
+        return deliver(load(delivery_ids, using=using), using=using)[0]
+
+    def next_due_at(self, *, using: str | None = None) -> datetime | None:
+        """Give when the next thing will be due; None when nothing is waiting for a time."""
+        times = [moment for alias in aliases(only=using) if (moment := next_due(using=alias)) is not None]
+        return min(times, default=None)
+
+
+def _each(names: Sequence[str], do: Callable[[str], T]) -> Iterator[T]:
+    """Do it on every database; one that fails does not stop the others, and is raised when they are done."""
+    failed: Exception | None = None
+    for alias in names:
+        try:
+            yield do(alias)
+        except Exception as error:  # noqa: BLE001 - a database that is down may raise anything; raised below
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+event_processor = EventProcessor()

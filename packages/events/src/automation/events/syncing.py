@@ -1,0 +1,144 @@
+"""Bringing the rows of many entities in line at once, for whatever sends no signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Model, QuerySet
+
+from automation.events.conf import conf
+from automation.events.entities import Fresh, read_entities
+from automation.events.errors import StaleEvent
+from automation.events.lifecycle.reconcile import Verb, reconcile
+from automation.events.models import Event
+from automation.events.ports.wiring import wiring
+from automation.events.registry import Declared, declared
+from automation.events.rows import batches, state_of
+from automation.events.settling import Decision, carry_out, retire
+from automation.events.snapshots import snapshot
+
+__all__ = ["SyncReport", "sync", "sync_keys"]
+
+TRIES = 5
+
+Rows = Mapping[tuple[str, str, str], Event]
+"""Current rows by (entity type, entity id, event name)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReport:
+    """What a sync did, or would do."""
+
+    entities: int = 0
+    created: int = 0
+    changed: int = 0
+    rearmed: int = 0
+    retired: int = 0
+    """Rows of entities that are gone."""
+
+    def __add__(self, other: SyncReport) -> SyncReport:
+        return SyncReport(
+            **{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(SyncReport)}
+        )
+
+    @property
+    def in_line(self) -> bool:
+        """Whether nothing had to be done."""
+        return not (self.created or self.changed or self.rearmed or self.retired)
+
+
+def sync(
+    queryset: QuerySet[Any],
+    *,
+    dry_run: bool = False,
+    definitions: Callable[[Declared], bool] = lambda _: True,
+    progress: Callable[[int], None] = lambda _: None,
+) -> SyncReport:
+    """Bring the rows of all objects of `queryset` in line, in chunks, each in a transaction of its own.
+
+    `dry_run` only counts. `definitions` leaves some out. `progress` is called with the number of entities of each
+    finished chunk. Safe to call twice, and beside saves and processors.
+    """
+    model, using = queryset.model, queryset.db
+    ours = [one for one in declared(model) if definitions(one)]
+    report = SyncReport()
+    for keys in _chunks(queryset) if ours else ():
+        report += sync_keys(model, keys, ours, using=using, dry_run=dry_run)
+        progress(len(keys))
+    return report
+
+
+def sync_keys(
+    model: type[Model], keys: Sequence[Any], ours: Sequence[Declared], *, using: str, dry_run: bool = False
+) -> SyncReport:
+    """Bring the rows of the entities with these primary keys in line, in one transaction."""
+    clash: Exception | None = None
+    for attempt in range(TRIES):
+        try:
+            with transaction.atomic(using=using):
+                return _sync_once(model, keys, ours, using=using, dry_run=dry_run, locked=attempt > 0)
+        except (StaleEvent, IntegrityError) as error:
+            clash = error
+    raise StaleEvent(f"The events of {model._meta.label} changed {TRIES} times while they were synced.") from clash
+
+
+def _sync_once(
+    model: type[Model], keys: Sequence[Any], ours: Sequence[Declared], *, using: str, dry_run: bool, locked: bool
+) -> SyncReport:
+    # The rows first, then the entities: whoever changes an entity in between changes its row's revision too.
+    rows = _read_rows(keys, ours, using=using, locked=locked)
+    fresh = read_entities(model, [str(key) for key in keys], ours, using=using)
+    decisions = list(_decide(rows, fresh, keys, ours, using=using))
+    if not dry_run:
+        carry_out(decisions, using=using, now=wiring.clock.now())
+    verbs = [decision.change.verb for decision in decisions if not decision.retires]
+    return SyncReport(
+        entities=len(keys),
+        created=verbs.count(Verb.INSERT),
+        changed=verbs.count(Verb.AMEND),
+        rearmed=verbs.count(Verb.REARM),
+        retired=sum(decision.retires for decision in decisions),
+    )
+
+
+def _decide(
+    rows: Rows, fresh: Mapping[str, Fresh], keys: Sequence[Any], ours: Sequence[Declared], *, using: str
+) -> Iterator[Decision]:
+    now = wiring.clock.now()
+    for key in map(str, keys):
+        seen = fresh.get(key)
+        for one in ours:
+            entity_id = key if seen is None else one.entity_id(seen.instance)
+            event = rows.get((one.entity_type, entity_id, one.name))
+            if seen is not None:
+                existing = None if event is None else state_of(event)
+                change = reconcile(snapshot(one, seen, using=using), existing, now)
+                yield Decision(declared=one, entity_id=entity_id, event=event, change=change)
+            elif event is not None:
+                yield retire(event, entity_data=None)
+
+
+def _read_rows(keys: Sequence[Any], ours: Sequence[Declared], *, using: str, locked: bool) -> Rows:
+    found: dict[tuple[str, str, str], Event] = {}
+    for entity_type in sorted({one.entity_type for one in ours}):
+        rows = Event.objects.using(using).current()
+        rows = rows.filter(entity_type=entity_type, entity_id__in=[str(key) for key in keys])
+        for event in rows.select_for_update() if locked else rows:
+            found[event.entity_type, event.entity_id, event.event_name] = event
+    return found
+
+
+def _chunks(queryset: QuerySet[Any]) -> Iterator[Sequence[Any]]:
+    """Give the primary keys of `queryset` in pieces, without holding a cursor open while rows are written."""
+    size = conf().batch
+    if queryset.query.is_sliced or queryset.query.combinator or queryset.query.distinct_fields:
+        yield from batches(list(queryset.values_list("pk", flat=True)), size)
+        return
+    keys = queryset.order_by("pk").values_list("pk", flat=True).distinct()
+    chunk = list(keys[:size])
+    while chunk:
+        yield chunk
+        chunk = list(keys.filter(pk__gt=chunk[-1])[:size]) if len(chunk) == size else []

@@ -1,0 +1,35 @@
+"""What is remembered for the length of one transaction of one connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connections, transaction
+
+__all__ = ["memory"]
+
+ATTRIBUTE = "_automation_events_memory"
+
+
+class _Memory(dict[Any, Any]):
+    """Lives as long as it is among the hooks of the transaction: a rollback drops the hook, and so the memory."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __call__(self) -> None:
+        self.clear()
+
+
+def memory(using: str) -> dict[Any, Any]:
+    """Give a dict that is empty at the start of the open transaction and forgotten when that ends.
+
+    What was remembered inside a savepoint that was rolled back is forgotten if the savepoint was the first to
+    remember anything; otherwise it stays, so keep only what is true of the state before the transaction.
+    """
+    connection = connections[using]
+    kept: Any = getattr(connection, ATTRIBUTE, None)
+    if kept is None or not any(hook[1] is kept for hook in connection.run_on_commit):
+        kept = _Memory()
+        setattr(connection, ATTRIBUTE, kept)
+        transaction.on_commit(kept, using=using, robust=True)
+    return kept  # type: ignore[no-any-return]

@@ -1,0 +1,48 @@
+"""What tests of this package share: a clock that stands still, and callbacks that are gone afterwards."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from automation.events.callbacks import CallbackRegistry, callback_registry
+from automation.events.ports import wiring
+from tests.flushing import quick_flush
+
+START = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+class StillClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, moment: datetime = START) -> None:
+        self.moment = moment
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def advance(self, **by: float) -> datetime:
+        self.moment += timedelta(**by)
+        return self.moment
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[StillClock]:
+    still = StillClock()
+    with wiring.override(clock=still):
+        yield still
+
+
+@pytest.fixture(autouse=True)
+def callbacks() -> Iterator[CallbackRegistry]:
+    before = dict(callback_registry._subscriptions)
+    callback_registry.clear()
+    yield callback_registry
+    callback_registry._subscriptions.clear()
+    callback_registry._subscriptions.update(before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def flush_by_delete() -> Iterator[None]:
+    with quick_flush():
+        yield

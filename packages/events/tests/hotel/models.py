@@ -1,0 +1,246 @@
+"""The models that tests declare events on, one for each way of declaring them."""
+
+import uuid
+from datetime import timedelta
+
+from django.db import models
+from django.db.models import Q
+
+from automation.events.definitions import EventDefinition
+from automation.events.tracking import EventTrackingManager
+
+
+def confirmed(reservation):
+    return reservation.status == "confirmed"
+
+
+class Reservation(models.Model):
+    """The guide's model."""
+
+    checkin_at = models.DateTimeField(null=True)
+    status = models.CharField(max_length=20, default="pending")
+    note = models.CharField(max_length=100, default="")
+
+    events = [
+        EventDefinition("reservation_confirmed", condition=confirmed),
+        EventDefinition("checkin_due", date_field="checkin_at", condition=confirmed),
+    ]
+
+
+class Ledger(models.Model):
+    """What callbacks write; the oracle of most tests."""
+
+    entry = models.CharField(max_length=200)
+
+
+class UniqueLedger(models.Model):
+    entry = models.CharField(max_length=200, unique=True)
+
+
+class Plain(models.Model):
+    """Declares nothing, and is reached by a relation called `events`."""
+
+    name = models.CharField(max_length=20)
+
+
+class Visit(models.Model):
+    plain = models.ForeignKey(Plain, on_delete=models.CASCADE, related_name="events")
+
+
+class Concert(models.Model):
+    """Has a field called `events`."""
+
+    events = models.IntegerField(default=0)
+
+
+class Alarm(models.Model):
+    """Repeats."""
+
+    level = models.IntegerField(default=0)
+
+    events = [EventDefinition("alarm_raised", condition=lambda a: a.level > 5, repeat=True)]
+
+
+class Timed(models.Model):
+    """An abstract base that declares."""
+
+    due_at = models.DateTimeField(null=True)
+
+    events = [EventDefinition("timed_due", date_field="due_at")]
+
+    class Meta:
+        abstract = True
+
+
+class Task(Timed):
+    title = models.CharField(max_length=20, default="")
+
+
+class Meeting(Timed):
+    """Adds one of its own to what its base declares."""
+
+    events = [EventDefinition("meeting_planned")]
+
+
+class Silent(Timed):
+    """Takes nothing from its base."""
+
+    events = []
+
+
+class Animal(models.Model):
+    name = models.CharField(max_length=20, default="")
+    fed_at = models.DateTimeField(null=True)
+
+    events = [EventDefinition("animal_fed", date_field="fed_at"), EventDefinition("animal_seen")]
+
+
+class Dog(Animal):
+    trained = models.BooleanField(default=False)
+
+    events = [EventDefinition("dog_trained", condition=lambda d: d.trained)]
+
+
+class LoudDog(Dog):
+    """A proxy with an event and a method of its own."""
+
+    events = [EventDefinition("barked", condition=lambda d: d.is_loud())]
+
+    class Meta:
+        proxy = True
+
+    def is_loud(self):
+        return self.name.isupper()
+
+
+class Document(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    signed = models.BooleanField(default=False)
+
+    events = [EventDefinition("document_signed", condition=Q(signed=True))]
+
+
+class Country(models.Model):
+    code = models.CharField(max_length=10, primary_key=True)
+    independent_at = models.DateField(null=True)
+
+    events = [EventDefinition("country_day", date_field="independent_at")]
+
+
+class NotDeleted(models.Manager):
+    def get_queryset(self):
+        return super().get_queryset().filter(deleted=False)
+
+
+class Note(models.Model):
+    """Hides what was deleted softly."""
+
+    deleted = models.BooleanField(default=False)
+
+    objects = NotDeleted()
+
+    events = [EventDefinition("note_binned", condition=lambda n: n.deleted)]
+
+
+def is_good(faulty):
+    if faulty.mood == "raise":
+        raise ValueError("in a bad mood")
+    if faulty.mood == "query":
+        list(Plain.objects.extra(where=["no_such_column = 1"]))
+    return faulty.mood == "good"
+
+
+def what_mood(faulty):
+    return {"when": float("nan")} if faulty.at is None else {"mood": faulty.mood}
+
+
+class Faulty(models.Model):
+    """Conditions and payloads that raise when told to."""
+
+    mood = models.CharField(max_length=20, default="fine")
+    at = models.DateTimeField(null=True)
+
+    events = [
+        EventDefinition("faulty_now", condition=is_good),
+        EventDefinition("faulty_payload", condition=lambda f: f.mood == "good", payload=what_mood),
+        EventDefinition("faulty_due", date_field="at", condition=is_good),
+        EventDefinition("sound", condition=lambda f: True),
+    ]
+
+
+class Shift(models.Model):
+    """May come true late, but not for ever; about the reservation it serves."""
+
+    starts_at = models.DateTimeField(null=True)
+    staffed = models.BooleanField(default=False)
+    reservation = models.ForeignKey(Reservation, null=True, on_delete=models.SET_NULL)
+
+    events = [
+        EventDefinition(
+            "shift_started",
+            date_field="starts_at",
+            condition=lambda s: s.staffed,
+            late=timedelta(hours=1),
+            about="reservation",
+            payload=lambda s: {"shift": s.pk},
+        )
+    ]
+
+
+class Parcel(models.Model):
+    """Bulk operations keep its events right."""
+
+    sent_at = models.DateTimeField(null=True)
+    weight = models.IntegerField(default=1)
+
+    objects = EventTrackingManager()
+
+    events = [
+        EventDefinition("parcel_sent", date_field="sent_at"),
+        EventDefinition("parcel_heavy", condition=Q(weight__gt=10)),
+    ]
+
+
+class Guest(models.Model):
+    """A condition as a Q over a relation."""
+
+    reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, related_name="guests")
+
+    events = [EventDefinition("guest_of_confirmed", condition=Q(reservation__status="confirmed"))]
+
+
+def _wide(number):
+    """Half of them scheduled, at least one."""
+    scheduled = (number + 1) // 2
+    return [
+        EventDefinition(f"wide_{index}", date_field="at", condition=lambda w: w.flag) for index in range(scheduled)
+    ] + [EventDefinition(f"wide_now_{index}", condition=lambda w: w.flag) for index in range(number - scheduled)]
+
+
+class Wide1(models.Model):
+    at = models.DateTimeField(null=True)
+    flag = models.BooleanField(default=False)
+
+    events = _wide(1)
+
+
+class Wide5(models.Model):
+    at = models.DateTimeField(null=True)
+    flag = models.BooleanField(default=False)
+
+    events = _wide(5)
+
+
+class Wide20(models.Model):
+    at = models.DateTimeField(null=True)
+    flag = models.BooleanField(default=False)
+
+    events = _wide(20)
+
+
+class Job(models.Model):
+    """Work for whole processes: see `automations`."""
+
+    at = models.DateTimeField()
+
+    events = [EventDefinition("job_due", date_field="at")]

@@ -1,0 +1,182 @@
+"""What saves, occurrences and polls cost in statements, whatever the number of definitions."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+
+from automation.events import keys
+from automation.events.callbacks import on_event
+from automation.events.models import Event
+from automation.events.services import event_processor
+from tests.counting import counted
+from tests.hotel.models import Plain, Reservation, Wide1, Wide5, Wide20
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOUR = timedelta(hours=1)
+EVENTS = ("automation_events_",)
+wide = pytest.mark.parametrize("model", [Wide1, Wide5, Wide20], ids=["1", "5", "20"])
+
+
+def ours(found):
+    return len(found.on(*EVENTS))
+
+
+@wide
+def test_insert_costs_one_statement(model, clock):
+    with counted() as found:
+        model.objects.create(at=clock.now() + HOUR)
+    assert (ours(found), len(found)) == (1, 2)
+
+
+@wide
+def test_save_with_nothing_changed_costs_one(model, clock):
+    obj = model.objects.create(at=clock.now() + HOUR)
+    with counted() as found:
+        obj.save()
+    assert (ours(found), len(found)) == (1, 2)
+
+
+@wide
+def test_save_that_changes_dates_or_conditions_costs_two(model, clock):
+    obj = model.objects.create(at=clock.now() + HOUR)
+    for values in ({"at": clock.now() + 2 * HOUR}, {"at": None}, {"at": clock.now() + HOUR}):
+        vars(obj).update(values)
+        with counted() as found:
+            obj.save()
+        assert (ours(found), len(found)) == (2, 3)
+    obj.flag = True
+    with transaction.atomic(), counted() as found:
+        obj.save()
+    assert (ours(found), len(found)) == (2, 3)
+
+
+@wide
+def test_save_that_arms_a_new_generation_costs_three(model, clock):
+    obj = model.objects.create(at=clock.now(), flag=True)
+    event_processor.process_due_events()
+    obj.at = clock.now() + HOUR
+    with counted() as found:
+        obj.save()
+    assert ours(found) == 3
+
+
+@wide
+def test_partial_save_costs_one_more_for_reading_back(model, clock):
+    obj = model.objects.create(at=clock.now() + HOUR)
+    with counted() as found:
+        obj.save(update_fields=["at"])
+    assert len(found) == 3
+
+
+def test_model_without_definitions_pays_nothing():
+    with counted() as found:
+        plain = Plain.objects.create(name="x")
+        plain.save()
+        plain.delete()
+    assert ours(found) == 0
+    assert not any("SAVEPOINT" in sql for sql in found.statements)
+
+
+@pytest.mark.parametrize("callbacks_of_it", [0, 1, 3])
+def test_occurrence_costs_four_and_two_for_each_callback(callbacks_of_it, clock):
+    for number in range(callbacks_of_it):
+        on_event("reservation_confirmed", name=f"callback {number}")(lambda event: None)
+    with counted() as found:
+        Reservation.objects.create(status="confirmed")
+    save = 2
+    assert len(found) - save <= 4 + 2 * callbacks_of_it
+
+
+@pytest.mark.parametrize("callbacks_of_it", [1, 3])
+def test_deliveries_of_a_save_are_one_statement(callbacks_of_it, clock):
+    for number in range(callbacks_of_it):
+        on_event("checkin_due", name=f"callback {number}", offset_minutes=-number - 1)(lambda event: None)
+    with counted() as found:
+        reservation = Reservation.objects.create(checkin_at=clock.now() + HOUR)
+    assert len(found.on("eventdelivery")) == 1
+    reservation.checkin_at += HOUR
+    with counted() as found:
+        reservation.save()
+    assert len(found.on("eventdelivery")) == 1
+    with counted() as found:
+        reservation.checkin_at = None
+        reservation.save()
+    assert len(found.on("eventdelivery")) == 1
+
+
+def fill(model, name, count, at):
+    """Insert entities with rows of one event, as a save would have made them."""
+    objects = model.objects.bulk_create([model(at=at, flag=True) for _ in range(count)], batch_size=2000)
+    label = model._meta.label_lower
+    Event.objects.bulk_create(
+        [
+            Event(
+                event_name=name,
+                entity_type=label,
+                entity_id=str(one.pk),
+                current_key=keys.current_key(label, str(one.pk), name),
+                at=at,
+                next_at=at,
+                condition_held=True,
+                created_at=at,
+                updated_at=at,
+            )
+            for one in objects
+        ],
+        batch_size=2000,
+    )
+
+
+def fill_pending(count, at):
+    """Insert rows of events that lie far ahead; nobody looks at their entities."""
+    if connection.vendor != "postgresql":
+        fill(Wide5, "wide_1", count, at)
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO automation_events_event (id, event_name, entity_type, entity_id, current_key, generation,"
+            " revision, status, at, next_at, condition_held, why, error, created_at, updated_at)"
+            " SELECT gen_random_uuid(), 'wide_1', 'hotel.wide5', n::text, md5(n::text), 1,"
+            " 1, 'pending', %s, %s, true, '', '', %s, %s FROM generate_series(1, %s) AS n",
+            [at, at, at, at, count],
+        )
+        cursor.execute("ANALYZE automation_events_event")
+
+
+def statements_of_a_poll(clock):
+    event_processor.process_due_events()
+    fill(Wide5, "wide_0", 100, clock.now())
+    with counted() as found:
+        report = event_processor.process_due_events()
+    assert report["events_processed"] == 100
+    return len(found)
+
+
+def test_poll_costs_what_is_due_not_what_is_pending(clock):
+    """With 100 due: as many statements beside 100,000 pending as beside none, and a plan that reads the due only."""
+    few = statements_of_a_poll(clock)
+    fill_pending(100_000 if connection.vendor == "postgresql" else 5_000, clock.now() + 100 * HOUR)
+    assert statements_of_a_poll(clock) == few
+    assert few <= 10 + 6
+    if connection.vendor == "postgresql":
+        plan = Event.objects.due(clock.now())[:500].explain()
+        assert "automation_event_due" in plan, plan
+        assert "Seq Scan" not in plan, plan
+
+
+def test_poll_of_many_due_stays_within_its_budget(clock):
+    event_processor.process_due_events()
+    fill(Wide5, "wide_0", 1_200, clock.now())
+    with counted() as found:
+        report = event_processor.process_due_events()
+    assert report["events_processed"] == 1_200
+    assert len(found) <= 10 + 3 * 6
+
+
+def test_idle_poll_is_cheap(clock):
+    event_processor.process_due_events()
+    with counted() as found:
+        event_processor.process_due_events()
+    assert len(found) <= 6

@@ -1,0 +1,84 @@
+"""Cleaning up: old history goes, and nothing occurs again because of it."""
+
+from datetime import timedelta
+
+import pytest
+
+from automation.events.callbacks import on_event
+from automation.events.models import Event, EventDelivery
+from automation.events.services import event_processor
+from tests.hotel.models import Alarm, Ledger, Reservation
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def book(callbacks):
+    on_event(name="book")(lambda event: Ledger.objects.create(entry=event.event_name))
+
+
+def test_cleaning_up_never_makes_anything_occur_again(clock):
+    reservation = Reservation.objects.create(status="confirmed", checkin_at=clock.now())
+    event_processor.process_due_events()
+    assert Ledger.objects.count() == 2
+    clock.advance(days=40)
+    report = event_processor.cleanup_old_events(30)
+    assert (report["deleted_count"], report["emptied_count"]) == (0, 2)
+    reservation.save()
+    event_processor.process_due_events()
+    assert Ledger.objects.count() == 2
+    assert not EventDelivery.objects.exists(), "what was delivered is history, too"
+    assert event_processor.cleanup_old_events(30)["emptied_count"] == 0, "and is not looked at again"
+
+
+def test_history_goes_in_batches(clock, settings):
+    settings.AUTOMATION_EVENTS = {"BATCH": 2}
+    alarm = Alarm.objects.create()
+    for _ in range(5):
+        for level in (9, 1):
+            alarm.level = level
+            alarm.save()
+    clock.advance(days=40)
+    assert event_processor.cleanup_old_events(30)["deleted_count"] == 4
+    assert Event.objects.count() == 1
+    alarm.level = 9
+    alarm.save()
+    assert Ledger.objects.count() == 6
+    assert Event.objects.for_entity(alarm).current().get().generation == 6
+
+
+def test_recent_history_stays(clock):
+    Reservation.objects.create(status="confirmed").delete()
+    clock.advance(days=29)
+    assert event_processor.cleanup_old_events(30)["deleted_count"] == 0
+    clock.advance(days=2)
+    assert event_processor.cleanup_old_events(30)["deleted_count"] == 2
+
+
+def test_what_is_pending_or_owes_a_call_stays(clock):
+    on_event("reservation_confirmed", name="after", offset=timedelta(days=60))(lambda event: None)
+    Reservation.objects.create(status="confirmed", checkin_at=clock.now() + timedelta(days=300)).delete()
+    reservation = Reservation.objects.create(status="confirmed", checkin_at=clock.now() + timedelta(days=300))
+    clock.advance(days=40)
+    event_processor.cleanup_old_events(30)
+    assert EventDelivery.objects.filter(callback="after", status="pending").count() == 1
+    assert Event.objects.for_entity(reservation).count() == 2
+
+
+def test_marks_of_entities_that_vanished_are_deleted(clock):
+    Reservation.objects.create(status="confirmed", checkin_at=clock.now())
+    event_processor.process_due_events()
+    Reservation.objects.all()._raw_delete("default")
+    clock.advance(days=40)
+    assert event_processor.cleanup_old_events(30)["deleted_count"] == 2
+    assert not Event.objects.exists()
+
+
+def test_emptied_mark_is_cleaned_up_after_its_entity(clock):
+    reservation = Reservation.objects.create(status="confirmed")
+    clock.advance(days=40)
+    event_processor.cleanup_old_events(30)
+    reservation.delete()
+    clock.advance(days=40)
+    event_processor.cleanup_old_events(30)
+    assert not Event.objects.exists()

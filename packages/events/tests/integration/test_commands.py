@@ -1,0 +1,104 @@
+"""The commands that are not about syncing."""
+
+import threading
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+
+from automation.events.callbacks import on_event
+from automation.events.looping import run_loop
+from automation.events.models import Event, EventDelivery
+from automation.events.ports import wiring
+from automation.events.services import event_processor
+from tests.hotel.models import Reservation, Shift
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def run(name, *args, **options):
+    out = StringIO()
+    call_command(name, *args, stdout=out, **options)
+    return out.getvalue()
+
+
+def test_process_events_once(clock):
+    on_event("checkin_due", name="a")(lambda event: None)
+    Reservation.objects.create(status="confirmed", checkin_at=clock.now())
+    assert run("process_events") == "1 due, 1 occurred, 1 calls made\n"
+    assert run("process_events", database="default", hours=1) == "0 due, 0 occurred, 0 calls made\n"
+
+
+def test_process_events_cleans_up_when_told(clock):
+    Reservation.objects.create(status="confirmed").delete()
+    clock.advance(days=8)
+    assert "2 old events deleted" in run("process_events", cleanup=True, cleanup_days=7)
+
+
+@pytest.mark.parametrize("error", [OperationalError, ValueError], ids=["database away", "adapter raises"])
+def test_loop_goes_on_after_a_failure(error):
+    calls = []
+
+    def process():
+        calls.append(1)
+        if len(calls) == 1:
+            raise error
+        stop.set()
+
+    class Impatient(threading.Event):
+        def wait(self, timeout=None):
+            calls.append(timeout)
+            return self.is_set()
+
+    stop = Impatient()
+    run_loop(process, lambda: None, stop=stop, poll=timedelta(seconds=5))
+    assert calls[0] == 1
+    assert 0 < calls[1] <= 2
+    assert calls[2:] == [1, 5]
+
+
+def test_stop_is_asked_between_two_calls(clock):
+    made = []
+    for number in range(3):
+        on_event("checkin_due", name=str(number))(lambda event: made.append(1))
+    Reservation.objects.create(status="confirmed", checkin_at=clock.now())
+    event_processor.process_due_events(stop=lambda: len(made) == 1)
+    assert len(made) == 1
+    event_processor.process_due_events()
+    assert len(made) == 3
+
+
+def test_erase_empties_what_is_stored_about_an_entity(clock):
+    def fail(event):
+        raise ValueError("Jane Doe")
+
+    on_event("shift_started", name="a")(fail)
+    reservation = Reservation.objects.create()
+    shift = Shift.objects.create(starts_at=clock.now(), staffed=True, reservation=reservation)
+    event_processor.process_due_events()
+    wiring.erasers["workflows"] = lambda entity_type, entity_id: 7
+    try:
+        out = run("automation_erase", "hotel.Shift", str(shift.pk))
+    finally:
+        del wiring.erasers["workflows"]
+    assert out == "events: 1 rows emptied\nworkflows: 7 rows emptied\n"
+    event = Event.objects.for_entity(shift).get()
+    assert (event.payload, event.status) == (None, "occurred")
+    assert EventDelivery.objects.get().error == ""
+    shift.save()
+    assert event_processor.process_due_events()["events_processed"] == 0
+
+
+def test_erase_reaches_events_that_are_about_the_entity(clock):
+    reservation = Reservation.objects.create()
+    Shift.objects.create(starts_at=clock.now(), staffed=True, reservation=reservation)
+    event_processor.process_due_events()
+    run("automation_erase", "hotel.Reservation", str(reservation.pk))
+    assert Event.objects.get(event_name="shift_started").payload is None
+
+
+def test_erase_needs_a_model():
+    with pytest.raises(CommandError, match="not an installed model"):
+        run("automation_erase", "no.Such", "1")

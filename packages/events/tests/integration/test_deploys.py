@@ -1,0 +1,139 @@
+"""Deploys that add, change and remove definitions and callbacks."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+
+from automation.events import registry
+from automation.events.callbacks import on_event, on_event_cancelled
+from automation.events.definitions import EventDefinition
+from automation.events.models import Event, EventDelivery
+from automation.events.services import event_processor
+from tests.doubles import RecordingSubscriber, subscribed
+from tests.hotel.models import Ledger, Reservation
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def deploy(monkeypatch):
+    def change(definitions):
+        monkeypatch.setattr(Reservation, "events", definitions)
+        registry.forget()
+
+    yield change
+    monkeypatch.undo()
+    registry.forget()
+
+
+def early(name="early", minutes=-60):
+    on_event("checkin_due", name=name, offset_minutes=minutes)(lambda event: Ledger.objects.create(entry=name))
+
+
+def book_in(clock, **by):
+    return Reservation.objects.create(status="confirmed", checkin_at=clock.now() + timedelta(**by))
+
+
+def test_new_early_callback_is_owed_for_events_already_ahead(clock, settings):
+    settings.AUTOMATION_EVENTS = {"BATCH": 3}
+    for _ in range(8):
+        book_in(clock, hours=5)
+    event_processor.process_due_events()
+    early()
+    event_processor.process_due_events()
+    assert EventDelivery.objects.filter(callback="early", status="pending").count() == 8
+    clock.advance(hours=4)
+    event_processor.process_due_events()
+    assert Ledger.objects.count() == 8
+
+
+def test_new_early_callback_does_not_replay_the_past(clock):
+    book_in(clock, hours=1)
+    clock.advance(hours=1)
+    event_processor.process_due_events()
+    early()
+    event_processor.process_due_events()
+    assert not EventDelivery.objects.exists()
+
+
+def test_new_scheduled_definition_is_armed_for_existing_rows(clock, deploy):
+    event_processor.process_due_events()
+    book_in(clock, hours=5)
+    deploy(
+        [
+            *Reservation.events,
+            EventDefinition("new_due", date_field="checkin_at"),
+            EventDefinition("new_now", condition=lambda r: True),
+        ]
+    )
+    event_processor.process_due_events()
+    assert Event.objects.get(event_name="new_due").at == clock.now() + 5 * HOUR
+    assert not Event.objects.filter(event_name="new_now").exists(), "immediate ones wait for a save"
+
+
+def test_first_look_ever_leaves_adoption_to_sync_events(clock):
+    Reservation.objects.bulk_create([Reservation(checkin_at=clock.now() + HOUR)])
+    event_processor.process_due_events()
+    assert not Event.objects.exists()
+
+
+def test_sync_events_withdraws_what_is_gone_and_calls_nobody(clock, deploy):
+    heard = []
+    on_event_cancelled(name="heard")(lambda event: heard.append(event.event_name))
+    early()
+    reservation = book_in(clock, hours=5)
+    deploy([Reservation.events[0]])
+    call_command("sync_events", verbosity=0)
+    event = Event.objects.for_entity(reservation).get(event_name="checkin_due")
+    assert (event.status, event.why) == ("cancelled", "its definition is no longer in the code")
+    assert EventDelivery.objects.get(callback="early").status == "cancelled"
+    assert heard == []
+
+
+def test_sync_events_withdraws_calls_of_callbacks_that_are_gone(clock, callbacks):
+    early()
+    book_in(clock, hours=5)
+    callbacks.clear()
+    early("earlier", -120)
+    call_command("sync_events", verbosity=0)
+    assert dict(EventDelivery.objects.values_list("callback", "status")) == {"early": "cancelled", "earlier": "pending"}
+
+
+def test_changed_offset_moves_the_call_with_sync_events(clock, callbacks):
+    early()
+    book_in(clock, hours=5)
+    callbacks.clear()
+    early(minutes=-90)
+    call_command("sync_events", verbosity=0)
+    assert EventDelivery.objects.get(status="pending").due_at == clock.now() + timedelta(hours=3.5)
+    clock.advance(hours=5)
+    event_processor.process_due_events()
+    assert Ledger.objects.count() == 1
+
+
+def test_subscriber_with_a_changed_fingerprint_hears_again_of_what_lies_ahead(clock):
+    class Derived(RecordingSubscriber):
+        fingerprint = "one"
+
+    with subscribed(Derived()) as subscriber:
+        book_in(clock, hours=5)
+        event_processor.process_due_events()
+        subscriber.heard.clear()
+        event_processor.process_due_events()
+        assert subscriber.heard == []
+        subscriber.fingerprint = "two"
+        event_processor.process_due_events()
+    assert [(kind, [one.event_name for one in ones]) for kind, ones in subscriber.heard] == [("armed", ["checkin_due"])]
+
+
+def test_failing_catch_up_does_not_hold_up_what_is_due(clock, monkeypatch):
+    book_in(clock, hours=0)
+
+    def fail(**_):
+        raise RuntimeError
+
+    monkeypatch.setattr("automation.events.polling.catch_up", fail)
+    assert event_processor.process_due_events()["events_processed"] == 1

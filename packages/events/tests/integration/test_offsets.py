@@ -1,0 +1,180 @@
+"""Calls before and after the event's time: they move and are cancelled with it."""
+
+from datetime import timedelta
+
+import pytest
+
+from automation.events.callbacks import on_event
+from automation.events.models import DeliveryStatus, Event, EventDelivery
+from automation.events.rerunning import run_again
+from automation.events.services import event_processor
+from tests.hotel.models import Ledger, Reservation
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def book(callbacks):
+    for name, minutes in (("before", -60), ("at", 0), ("after", 60)):
+        on_event("checkin_due", name=name, offset_minutes=minutes)(
+            lambda event, name=name: Ledger.objects.create(entry=f"{name} {event.status}")
+        )
+
+
+def entries():
+    return list(Ledger.objects.order_by("pk").values_list("entry", flat=True))
+
+
+def book_in(clock, **by):
+    return Reservation.objects.create(status="confirmed", checkin_at=clock.now() + timedelta(**by))
+
+
+def poll():
+    event_processor.process_due_events()
+    return entries()
+
+
+def test_each_at_its_time(clock):
+    book_in(clock, hours=3)
+    assert poll() == []
+    clock.advance(hours=2)
+    assert poll() == ["before pending"]
+    clock.advance(hours=1)
+    assert poll() == ["before pending", "at occurred"]
+    clock.advance(hours=1)
+    assert poll() == ["before pending", "at occurred", "after occurred"]
+    clock.advance(days=3)
+    assert len(poll()) == 3
+
+
+def test_they_move_with_the_date(clock):
+    reservation = book_in(clock, hours=3)
+    reservation.checkin_at += 2 * HOUR
+    reservation.save()
+    clock.advance(hours=3)
+    assert poll() == []
+    clock.advance(hours=1)
+    assert poll() == ["before pending"]
+
+
+def test_what_is_already_late_while_the_event_is_ahead_starts_at_once(clock):
+    book_in(clock, minutes=30)
+    assert poll() == ["before pending"]
+
+
+def test_date_moved_by_update_moves_the_call_before_it(clock):
+    book_in(clock, hours=3)
+    Reservation.objects.update(checkin_at=clock.now() + 9 * HOUR)
+    clock.advance(hours=2)
+    assert poll() == []
+    clock.advance(hours=6)
+    assert poll() == ["before pending"]
+
+
+def test_clearing_the_date_cancels_and_setting_it_again_owes_anew(clock):
+    reservation = book_in(clock, hours=3)
+    reservation.checkin_at = None
+    reservation.save()
+    assert EventDelivery.objects.get().status == DeliveryStatus.CANCELLED
+    reservation.checkin_at = clock.now() + 3 * HOUR
+    reservation.save()
+    clock.advance(hours=2)
+    assert poll() == ["before pending"]
+
+
+def test_deletion_cancels_what_has_not_begun(clock):
+    book_in(clock, hours=3).delete()
+    clock.advance(hours=9)
+    assert poll() == []
+    other = book_in(clock, hours=0)
+    assert poll() == ["before occurred", "at occurred"]
+    other.delete()
+    clock.advance(hours=9)
+    assert poll() == ["before occurred", "at occurred"]
+
+
+def test_false_condition_holds_the_early_call_until_a_save_makes_it_true(clock):
+    reservation = book_in(clock, hours=3)
+    Reservation.objects.update(status="pending")
+    clock.advance(hours=2)
+    assert poll() == []
+    assert EventDelivery.objects.get().next_at is None, "it is not polled again for nothing"
+    reservation.status = "pending"
+    reservation.save()
+    reservation.status = "confirmed"
+    reservation.save()
+    assert poll() == ["before pending"]
+
+
+def test_held_early_call_comes_at_the_occurrence_at_the_latest(clock):
+    book_in(clock, hours=3)
+    Reservation.objects.update(status="pending")
+    clock.advance(hours=2)
+    poll()
+    Reservation.objects.update(status="confirmed")
+    clock.advance(hours=1)
+    assert sorted(poll()) == ["at occurred", "before occurred"]
+
+
+def test_rearming_cancels_what_the_old_occurrence_had_not_begun(clock):
+    reservation = book_in(clock, hours=0)
+    poll()
+    reservation.checkin_at = clock.now() + 5 * HOUR
+    reservation.save()
+    old = EventDelivery.objects.get(callback="after", generation=1)
+    assert (old.status, old.why) == (DeliveryStatus.CANCELLED, "superseded")
+    clock.advance(hours=6)
+    assert poll()[2:] == ["before pending", "at occurred", "after occurred"]
+
+
+def test_past_correction_moves_what_has_not_begun(clock):
+    reservation = book_in(clock, hours=0)
+    clock.advance(minutes=30)
+    poll()
+    reservation.checkin_at += timedelta(minutes=20)
+    reservation.save()
+    clock.advance(minutes=30)
+    assert poll()[2:] == []
+    clock.advance(minutes=20)
+    assert poll()[2:] == ["after occurred"]
+
+
+def test_outage_over_all_of_them_loses_none(clock):
+    book_in(clock, hours=3)
+    clock.advance(days=9)
+    assert poll() == ["before pending", "at occurred", "after occurred"]
+
+
+def test_positive_offsets_work_on_immediate_events_and_negative_do_not(clock):
+    for minutes in (-5, 5):
+        on_event("reservation_confirmed", name=f"now {minutes}", offset_minutes=minutes)(
+            lambda event, minutes=minutes: Ledger.objects.create(entry=str(minutes))
+        )
+    Reservation.objects.create(status="confirmed")
+    assert poll() == []
+    clock.advance(minutes=5)
+    assert poll() == ["5"]
+
+
+def test_call_that_has_begun_is_never_touched(clock, settings):
+    """One that failed for good and is run again by a person has begun: a new date does not take it back."""
+    settings.AUTOMATION_EVENTS = {"RETRY_ATTEMPTS": 1}
+    on_event("checkin_due", name="bad", offset_minutes=-1)(lambda event: 1 / 0)
+    reservation = book_in(clock, minutes=1)
+    poll()
+    run_again([EventDelivery.objects.get(callback="bad")])
+    reservation.checkin_at = None
+    reservation.save()
+    assert EventDelivery.objects.get(callback="bad").status == DeliveryStatus.PENDING
+
+
+def test_dates_at_the_edge_of_time_do_no_harm(clock):
+    from datetime import UTC, datetime
+
+    reservation = book_in(clock, hours=1)
+    reservation.checkin_at = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
+    reservation.save()
+    event = Event.objects.for_entity(reservation).get(event_name="checkin_due")
+    assert event.at.year == 9999

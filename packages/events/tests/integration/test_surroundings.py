@@ -1,0 +1,77 @@
+"""What a project may have around the package: a replica that lags, autocommit switched off, data migrations."""
+
+from datetime import timedelta
+
+import pytest
+from django.apps import apps
+from django.db import connection, transaction
+from django.db.migrations.state import ProjectState
+
+from automation.events.callbacks import on_event
+from automation.events.models import Event
+from automation.events.services import event_processor
+from tests.hotel.models import Ledger, Reservation
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
+HOUR = timedelta(hours=1)
+
+
+class EmptyReplica:
+    """A router that sends reads to a replica which has not received anything yet."""
+
+    def db_for_read(self, model, **hints):
+        return "other"
+
+    def db_for_write(self, model, **hints):
+        return "default"
+
+    def allow_relation(self, *_, **hints):
+        return True
+
+
+def test_a_replica_that_lags_decides_nothing(clock, settings):
+    settings.DATABASE_ROUTERS = [EmptyReplica()]
+    on_event("checkin_due", name="a")(lambda event: Ledger.objects.create(entry=f"due {event.entity.note}"))
+    on_event("reservation_confirmed", name="b")(lambda event: Ledger.objects.create(entry="confirmed"))
+    reservation = Reservation.objects.create(status="confirmed", checkin_at=clock.now() + HOUR, note="early")
+
+    reservation.checkin_at += HOUR
+    reservation.note = "moved"
+    reservation.save()
+    clock.advance(hours=1)
+    event_processor.process_due_events()
+    assert list(Ledger.objects.using("default").values_list("entry", flat=True)) == ["confirmed"]
+
+    clock.advance(hours=1)
+    event_processor.process_due_events()
+    entries = Ledger.objects.using("default").order_by("pk").values_list("entry", flat=True)
+    assert list(entries) == ["confirmed", "due moved"]
+    assert not Event.objects.using("other").exists()
+
+
+def test_with_autocommit_off_the_event_shares_the_fate_of_its_save(clock):
+    on_event("reservation_confirmed", name="a")(lambda event: Ledger.objects.create(entry="confirmed"))
+    transaction.set_autocommit(False)
+    try:
+        Reservation.objects.create(status="confirmed")
+        transaction.rollback()
+        # SQLite commits at Django's savepoints in this mode, and then both are there.
+        kept = Reservation.objects.count()
+        assert Event.objects.filter(event_name="reservation_confirmed").count() == kept
+        assert kept == (connection.vendor == "sqlite")
+        Reservation.objects.create(status="confirmed")
+        transaction.commit()
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+    event_processor.process_due_events()
+    assert Ledger.objects.filter(entry="confirmed").count() == kept + 1
+
+
+def test_a_data_migration_saves_without_events():
+    historical = ProjectState.from_apps(apps).apps.get_model("hotel", "Reservation")
+    historical.objects.create(status="confirmed")
+    assert not Event.objects.exists()
+    assert Reservation.objects.count() == 1
+    assert connection.in_atomic_block is False

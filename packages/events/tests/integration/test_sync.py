@@ -1,0 +1,173 @@
+"""Bulk operations: sync, the tracking manager, the command."""
+
+import os
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models import Count
+from django.test.utils import CaptureQueriesContext
+
+from automation.events.callbacks import on_event
+from automation.events.models import Event, EventStatus
+from automation.events.services import event_processor
+from tests.hotel.models import Dog, Ledger, Parcel, Reservation
+from tests.undoing import rolled_back
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOUR = timedelta(hours=1)
+
+
+def make(clock, count, **values):
+    values = {"status": "confirmed", "checkin_at": clock.now() + HOUR, **values}
+    Reservation.objects.bulk_create([Reservation(**values) for _ in range(count)])
+
+
+def run(*args, **options):
+    out = StringIO()
+    call_command("sync_events", *args, stdout=out, stderr=StringIO(), **options)
+    return out.getvalue()
+
+
+def test_bulk_create_arms_nothing_until_synced(clock):
+    make(clock, 3)
+    assert not Event.objects.exists()
+    report = Event.objects.sync(Reservation.objects.all())
+    assert (report.entities, report.created) == (3, 6)
+    assert Event.objects.filter(status=EventStatus.OCCURRED).count() == 3
+    assert Event.objects.sync(Reservation.objects.all()).in_line
+
+
+def test_sync_follows_dates_and_conditions(clock):
+    make(clock, 3)
+    Event.objects.sync(Reservation.objects.all())
+    Reservation.objects.update(checkin_at=clock.now() + 5 * HOUR)
+    report = Event.objects.sync(Reservation.objects.all())
+    assert (report.created, report.changed) == (0, 3)
+    assert set(Event.objects.filter(event_name="checkin_due").values_list("at", flat=True)) == {clock.now() + 5 * HOUR}
+
+
+def test_dry_run_counts_and_changes_nothing(clock):
+    make(clock, 2)
+    assert Event.objects.sync(Reservation.objects.all(), dry_run=True).created == 4
+    assert not Event.objects.exists()
+
+
+def test_statements_of_a_sync_do_not_grow_with_its_rows(clock):
+    def statements(count):
+        make(clock, count, status="pending")
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            Event.objects.sync(Reservation.objects.filter(pk__gt=Reservation.objects.order_by("-pk")[count - 1].pk - 1))
+        return len([one for one in queries if "SAVEPOINT" not in one["sql"]])
+
+    statements(1)
+    assert statements(400) - statements(20) <= 2 * 400 // 40, "INSERTs come in batches of what the database takes"
+
+
+@pytest.mark.parametrize("sliced", [True, False])
+def test_sync_takes_any_queryset(clock, sliced):
+    make(clock, 4)
+    rows = Reservation.objects.order_by("-status", "checkin_at")
+    report = Event.objects.sync(rows[:2] if sliced else rows.filter(guests__isnull=True))
+    assert report.entities == (2 if sliced else 4)
+
+
+def test_history_that_is_imported_expires_silently(clock):
+    make(clock, 5, checkin_at=clock.now() - timedelta(days=300))
+    run("hotel.Reservation")
+    assert set(Event.objects.filter(event_name="checkin_due").values_list("status", flat=True)) == {"expired"}
+    assert event_processor.process_due_events()["events_processed"] == 0
+
+
+def test_command_syncs_every_model_and_shows_what_it_did(clock):
+    make(clock, 2)
+    out = run()
+    assert "hotel.Reservation on default: 2 entities, 4 events created" in out
+    assert "hotel.Reservation on default: would do: 2 entities, 0 events created" in run(dry_run=True)
+
+
+def test_command_refuses_models_without_events():
+    with pytest.raises(CommandError, match=r"declares no events\. Models that do: .*hotel\.Reservation"):
+        run("hotel.Plain")
+    with pytest.raises(CommandError, match="not an installed model"):
+        run("no.Such")
+
+
+def test_command_retires_events_of_entities_deleted_unseen(clock):
+    Reservation.objects.create(checkin_at=clock.now() + HOUR)
+    Reservation.objects.all()._raw_delete("default")
+    assert "2 retired" in run("hotel.Reservation", dry_run=True)
+    assert Event.objects.current().count() == 2
+    assert "2 retired" in run("hotel.Reservation")
+    assert set(Event.objects.values_list("status", "current_key")) == {("cancelled", None)}
+
+
+def test_sync_of_child_tables_covers_the_parents_events(clock):
+    from automation.events import muted
+
+    with muted():
+        Dog.objects.create(trained=True)
+    Event.objects.sync(Dog.objects.all())
+    assert Event.objects.count() == 3
+
+
+def test_tracking_manager_keeps_events_right_under_bulk_operations(clock):
+    on_event("parcel_heavy", name="heavy")(lambda event: Ledger.objects.create(entry=event.entity_id))
+    parcels = Parcel.objects.bulk_create([Parcel(sent_at=clock.now() + HOUR) for _ in range(3)])
+    assert Event.objects.filter(event_name="parcel_sent", status="pending").count() == 3
+    for parcel in parcels:
+        parcel.weight = 20
+    Parcel.objects.bulk_update(parcels[:2], ["weight"])
+    assert Ledger.objects.count() == 2
+    Parcel.objects.filter(weight=1).update(weight=50, sent_at=None)
+    assert Ledger.objects.count() == 3
+    assert Event.objects.filter(event_name="parcel_sent", at=None).count() == 1
+    Parcel.objects.all().delete()
+    assert not Event.objects.current().exists()
+
+
+def test_tracking_manager_rolls_back_with_its_operation(clock):
+
+    with rolled_back():
+        Parcel.objects.bulk_create([Parcel()])
+    assert not Event.objects.exists()
+
+
+def test_tracking_manager_finds_rows_whose_keys_it_is_not_given(clock):
+    Parcel.objects.bulk_create([Parcel(), Parcel()], ignore_conflicts=True)
+    assert Event.objects.current().count() == 4
+
+
+def test_progress_bar_shows_how_far_it_is():
+    from django.core.management.base import OutputWrapper
+
+    from automation.events.progress import Progress
+
+    shown = StringIO()
+    with Progress(OutputWrapper(shown), "hotel.Reservation", total=4, visible=True) as bar:
+        bar.advance(1)
+        bar.advance(3)
+    assert "[#######.......................] 1/4" in shown.getvalue()
+    assert "4/4" in shown.getvalue()
+
+
+def test_adopting_the_package_on_a_table_that_is_already_there(clock):
+    """Half of the dates are ahead, half are history; nothing occurs for what is past, and a second run does nothing."""
+    count = 100_000 if os.environ.get("AUTOMATION_LONG") == "1" else 1_000
+    Reservation.objects.bulk_create(
+        [
+            Reservation(checkin_at=clock.now() + timedelta(days=1 if number % 2 else -300 - number % 50))
+            for number in range(count)
+        ],
+        batch_size=5_000,
+    )
+    run("hotel.Reservation")
+    statuses = Event.objects.filter(event_name="checkin_due").values_list("status").annotate(Count("pk"))
+    assert dict(statuses) == {"pending": count // 2, "expired": count // 2}
+    assert f"{count} entities, 0 events created, 0 changed" in run("hotel.Reservation")
+    assert event_processor.process_due_events()["events_processed"] == 0

@@ -1,0 +1,78 @@
+"""A second, naive account of what the contract promises about a reservation's two events: dicts and no database."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+LATE_LIMIT = timedelta(hours=24)
+
+
+@dataclass
+class Booking:
+    """One reservation as the database has it, and what its events must have come to."""
+
+    date: datetime | None
+    confirmed: bool
+    has_rows: bool = False
+    # The scheduled event.
+    status: str = "pending"
+    at: datetime | None = None
+    look_at: datetime | None = None
+    checkins: int = 0
+    # The immediate event.
+    greeted: int = 0
+    wants_greeting: bool = False
+
+
+@dataclass
+class Oracle:
+    """All reservations by their keys."""
+
+    now: datetime
+    bookings: dict[int, Booking] = field(default_factory=dict)
+    finished: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def saved(self, key: int) -> None:
+        """A save or a sync has seen this reservation; nothing but immediate events occurs."""
+        booking = self.bookings[key]
+        booking.has_rows = True
+        self._follow(booking)
+        if booking.confirmed:
+            booking.greeted = 1
+
+    def deleted(self, key: int) -> None:
+        booking = self.bookings.pop(key)
+        self.finished[key] = (booking.checkins, booking.greeted)
+
+    def polled(self) -> None:
+        """Everything due has been looked at until nothing was."""
+        for booking in self.bookings.values():
+            while booking.status == "pending" and booking.look_at is not None and booking.look_at <= self.now:
+                self._look(booking)
+
+    def _look(self, booking: Booking) -> None:
+        if booking.date != booking.at:
+            self._follow(booking)
+        elif booking.confirmed:
+            booking.status = "occurred"
+            booking.checkins += 1
+        else:
+            booking.look_at = None
+
+    def _follow(self, booking: Booking) -> None:
+        if booking.status == "pending":
+            if booking.date != booking.at:
+                self._arm(booking)
+            elif booking.at is not None and booking.look_at is None and booking.confirmed:
+                booking.look_at = self.now
+        elif booking.date is not None and booking.date != booking.at:
+            counts_again = booking.status == "expired" and booking.date >= self.now - LATE_LIMIT
+            if booking.date > self.now or counts_again:
+                self._arm(booking)
+            else:
+                booking.at = booking.date
+
+    def _arm(self, booking: Booking) -> None:
+        too_old = booking.date is not None and booking.date < self.now - LATE_LIMIT
+        booking.status = "expired" if too_old else "pending"
+        booking.at = booking.date
+        booking.look_at = None if too_old else booking.date

@@ -1,0 +1,133 @@
+"""Registering callbacks."""
+
+from datetime import timedelta
+
+import pytest
+
+from automation.events.callbacks import (
+    EventPhase,
+    on_event,
+    on_event_cancelled,
+    on_event_created,
+    on_event_rescheduled,
+)
+from automation.events.errors import CallbackError
+
+
+def names(registry, event_name="paid", entity_type="shop.order", phase=EventPhase.OCCURRED):
+    return [one.name.rpartition(".")[2] for one in registry.matching(phase, event_name, entity_type)]
+
+
+def test_decorators_give_the_function_back_unchanged():
+    def handler(event): ...
+
+    for decorator in (on_event, on_event_created, on_event_cancelled, on_event_rescheduled):
+        assert decorator("paid")(handler) is handler
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [("order", True), ("shop.order", True), ("Shop.Order", True), ("*", True), ("other.order", False), ("ord", False)],
+)
+def test_entity_type_is_a_model_or_a_full_label(callbacks, wanted, found):
+    @on_event("paid", wanted)
+    def handler(event): ...
+
+    assert names(callbacks) == (["handler"] if found else [])
+
+
+def test_star_hears_every_event(callbacks):
+    @on_event()
+    def handler(event): ...
+
+    assert names(callbacks, "anything", "any.thing") == ["handler"]
+
+
+def test_stacked_decorators_keep_every_subscription(callbacks):
+    @on_event("paid")
+    @on_event("sent")
+    @on_event_cancelled("paid")
+    def handler(event): ...
+
+    assert names(callbacks, "paid") == names(callbacks, "sent") == ["handler"]
+    assert names(callbacks, "paid", phase=EventPhase.CANCELLED) == ["handler"]
+
+
+def test_two_matching_subscriptions_of_one_function_are_one_call(callbacks):
+    @on_event("paid")
+    @on_event("*", "order")
+    def handler(event): ...
+
+    assert names(callbacks) == ["handler"]
+
+
+def test_one_name_for_two_functions_is_refused(callbacks):
+    on_event("paid", name="mail")(lambda event: 1)
+    with pytest.raises(CallbackError, match="Two callbacks are called 'mail'"):
+        on_event("paid", name="mail")(
+            lambda event: 2,
+        )
+
+
+def test_module_loaded_again_replaces_its_callbacks(callbacks):
+    def load():
+        @on_event("paid")
+        def handler(event): ...
+
+        return handler
+
+    load()
+    newest = load()
+    assert [one.function for one in callbacks.all()] == [newest]
+
+
+def test_module_imported_under_two_names_is_refused(callbacks):
+    def load(module):
+        def handler(event): ...
+
+        handler.__module__ = module
+        return on_event("paid")(handler)
+
+    load("app.automations")
+    with pytest.raises(CallbackError, match="imported under two names"):
+        load("project.app.automations")
+
+
+def test_lambda_needs_a_name():
+    with pytest.raises(CallbackError, match="name="):
+        on_event("paid")(lambda event: None)
+
+
+def test_bare_decorator_is_explained():
+    with pytest.raises(CallbackError, match=r"@on_event\(\)"):
+
+        @on_event
+        def handler(event): ...
+
+
+def test_offset_is_one_of_two_ways(callbacks):
+    on_event("paid", offset_minutes=-90, name="early")(lambda event: None)
+    assert callbacks.all()[0].offset == -timedelta(minutes=90)
+    with pytest.raises(CallbackError, match="not both"):
+        on_event("paid", offset=timedelta(1), offset_minutes=1)
+    with pytest.raises(CallbackError, match="timedelta"):
+        on_event("paid", offset=5)
+
+
+def test_unregister_by_function_and_by_name(callbacks):
+    def one(event): ...
+
+    on_event("paid")(one)
+    on_event("paid", name="two")(lambda event: None)
+    callbacks.unregister(one)
+    assert names(callbacks) == ["two"]
+    callbacks.unregister("two")
+    assert callbacks.all() == ()
+
+
+def test_clear_leaves_subscribers_alone(callbacks):
+    from automation.events.ports import wiring
+
+    before = wiring.subscribers
+    callbacks.clear()
+    assert wiring.subscribers == before

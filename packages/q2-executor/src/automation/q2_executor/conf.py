@@ -1,0 +1,89 @@
+"""The settings, read lazily from the dict `AUTOMATION_Q2`; what is not there has the default written here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+__all__ = ["SETTING", "Configuration", "conf", "mistakes", "schedules_wanted"]
+
+SETTING = "AUTOMATION_Q2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """Every setting, its default and its unit. The keys of `AUTOMATION_Q2` are these names in upper case."""
+
+    queue: str | None = None
+    """The q2 queue (cluster name) for runs, deliveries and timers; None: the one that `Q_CLUSTER` names."""
+    sweep_queue: str | None = None
+    """The q2 queue for the three sweeps, when a cluster of their own works on them; None: the same as `queue`."""
+    sweep_every: timedelta = timedelta(minutes=1)
+    """The interval of "Workflows: process_scheduled". q2's schedules know whole minutes only: what is finer is rounded
+    up there, and kept by a timer."""
+    poll_every: timedelta = timedelta(minutes=5)
+    """The interval of "Events: poll_due", likewise."""
+    timers: bool = True
+    """Whether to keep near times in the queue (ORM and Redis brokers), so that they are met within a second."""
+    run_horizon: timedelta = timedelta(minutes=3)
+    """Times of runs nearer than this become timers: two sweeps and q2's own 30 s of lateness for each, so that a
+    sweep always comes in between. Not longer than it must be: q2's table has no index on the time."""
+    event_horizon: timedelta = timedelta(minutes=8)
+    """Times of events nearer than this become timers: one late poll and some to spare."""
+    keep_failures: timedelta = timedelta(days=30)
+    """How long q2's Failure rows of our own tasks are kept; q2 itself never removes any."""
+
+
+def conf() -> Configuration:
+    """Give the settings as they are now. What is wrong is ignored here and reported by a system check."""
+    written = getattr(settings, SETTING, {})
+    if not isinstance(written, Mapping):
+        return Configuration()
+    return Configuration(**{key.lower(): value for key, value in written.items() if _fits(key, value)})
+
+
+def schedules_wanted() -> bool:
+    """Tell whether schedules are ours to install: not with `SKIP_Q2_AUTOSCHEDULE = True`."""
+    return not getattr(settings, "SKIP_Q2_AUTOSCHEDULE", False)
+
+
+def mistakes() -> list[str]:
+    """Give a sentence for each key or value of `AUTOMATION_Q2` that is wrong."""
+    written = getattr(settings, SETTING, {})
+    if not isinstance(written, Mapping):
+        return [f"{SETTING} is {written!r}. It must be a dict of settings."]
+    return [_mistake(key, value) for key, value in written.items() if not _fits(key, value)]
+
+
+def _known() -> dict[str, Any]:
+    defaults = Configuration()
+    return {field.name.upper(): getattr(defaults, field.name) for field in fields(Configuration)}
+
+
+def _fits(key: str, value: Any) -> bool:
+    match key:
+        case "QUEUE" | "SWEEP_QUEUE":
+            return value is None or (isinstance(value, str) and value != "")
+        case "TIMERS":
+            return isinstance(value, bool)
+        case "SWEEP_EVERY" | "POLL_EVERY":
+            return isinstance(value, timedelta) and timedelta(seconds=1) <= value < timedelta(days=1)
+    return key in _known() and isinstance(value, timedelta) and value > timedelta(0)
+
+
+def _mistake(key: str, value: Any) -> str:
+    known = _known()
+    if key not in known:
+        return f"{SETTING} has the unknown key {key!r}. Known keys: {', '.join(sorted(known))}."
+    match key:
+        case "QUEUE" | "SWEEP_QUEUE":
+            wanted = "It must be None or the name of a q2 queue."
+        case "TIMERS":
+            wanted = "It must be True or False."
+        case "SWEEP_EVERY" | "POLL_EVERY":
+            wanted = "It must be a timedelta of a second or more, and less than a day."
+        case _:
+            wanted = "It must be a positive timedelta."
+    return f"{SETTING}[{key!r}] is {value!r}. {wanted}"

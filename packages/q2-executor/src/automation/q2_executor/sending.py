@@ -1,0 +1,89 @@
+"""Messages to q2's workers: they carry ids only, join the caller's transaction if they can, else follow its commit."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from django.db import transaction
+
+from automation.q2_executor import broker
+from automation.q2_executor.broker import Broker
+from automation.q2_executor.instants import as_stored
+from automation.q2_executor.message import Message
+from automation.q2_executor.trampoline import trampoline
+
+__all__ = ["AfterCommit", "after_commit_of", "send"]
+
+AfterCommit = Callable[[Callable[[], None]], None]
+
+BATCH = 500
+"""Rows per INSERT: what every database takes at once."""
+
+
+def after_commit_of(alias: str) -> AfterCommit:
+    """Give the way to have something done after the commit on `alias`: what it raises is logged, not passed on."""
+    return partial(transaction.on_commit, using=alias, robust=True)
+
+
+def send(
+    messages: Sequence[Message], *, joins: str | None, after_commit: AfterCommit, queue: str | None = None
+) -> None:
+    """Hand messages to the broker.
+
+    `joins` is the database whose transaction the caller may be in. With the ORM broker on that very database the
+    messages are rows of that transaction; otherwise they are sent by `after_commit`, which logs what goes wrong.
+    """
+    if not messages:
+        return
+    queue = queue or broker.main_queue()
+    # Django names what it could not call after a commit, so these are functions with a name, not partials.
+    match broker.kind():
+        case Broker.SYNC:
+            trampoline.add(after_commit, messages)
+        case Broker.ORM if joins is not None and joins == broker.orm_alias() and not transaction.get_autocommit(joins):
+            _insert(messages, queue)
+        case Broker.ORM:
+            after_commit(lambda: _insert(messages, queue))
+        case _:
+            after_commit(lambda: _push(messages, queue))
+
+
+def _insert(messages: Sequence[Message], queue: str) -> None:
+    # Not through q2's own ORM broker: that one closes connections, in the caller's transaction too when it is on
+    # another database, and needs a statement per message.
+    from django_q.models import OrmQ
+
+    now = datetime.now(UTC)
+    rows = [OrmQ(key=queue, payload=_package(message), lock=as_stored(message.at or now)) for message in messages]
+    OrmQ.objects.using(broker.orm_alias()).bulk_create(rows, batch_size=BATCH)
+
+
+def _push(messages: Sequence[Message], queue: str) -> None:
+    from automation.q2_executor.timers import keep
+
+    target = broker.broker_for(queue)
+    for message in messages:
+        if message.at is None or message.at <= datetime.now(UTC):
+            target.enqueue(_package(message))
+        else:
+            keep(target, _package(message), message.at)
+
+
+class _Envelope:
+    """Stands where q2 expects a broker, and keeps the signed package instead of sending it."""
+
+    list_key = "automation"
+    package = ""
+
+    def enqueue(self, package: str) -> str:
+        self.package = package
+        return self.list_key
+
+
+def _package(message: Message) -> str:
+    from django_q.tasks import async_task
+
+    envelope = _Envelope()
+    # q2 keeps no trace of a success, and does not repeat a failure: the rows of runs and events say what is owed.
+    async_task(message.task, *message.args, q_options={"broker": envelope, "save": False, "ack_failure": True})
+    return envelope.package

@@ -1,0 +1,275 @@
+"""One look tells whether automation is healthy, in words, in JSON and by an exit code."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.management import call_command
+from django.db import DatabaseError
+from django_q.models import OrmQ, Schedule
+
+from automation.events.models import Event, EventDelivery
+from automation.q2_executor import doctor, tasks
+from automation.q2_executor.doctor import ExitCode, Level, examine
+from automation.q2_executor.models import Heartbeat
+from automation.q2_executor.schedules import install
+from automation.workflows.models import WorkflowRun
+from tests.fakes import FakeProcessor, FakeWorker
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _healthy(worker: FakeWorker, processor: FakeProcessor) -> None:
+    """Begin with a project in which everything is as it should be."""
+    Schedule.objects.all().delete()
+    install()
+    tasks.process_scheduled_workflows()
+    tasks.poll_due_events()
+    tasks.cleanup_old_events()
+
+
+def ago(seconds: float) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+def found(level: Level) -> list[str]:
+    return [f"{each.about}: {each.message}" for each in examine().findings if each.level is level]
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Run the command; give its exit code and what it printed."""
+    out = StringIO()
+    try:
+        call_command("workflow_doctor", *arguments, stdout=out)
+    except SystemExit as leaving:
+        return int(leaving.code or 0), out.getvalue()
+    return 0, out.getvalue()
+
+
+def test_a_healthy_project_is_healthy():
+    code, said = run()
+
+    assert code == ExitCode.HEALTHY
+    assert "Workflows: process_scheduled: ran 0 s ago" in said
+    assert found(Level.PROBLEM) == found(Level.STOPPED) == found(Level.WARNING) == []
+
+
+def test_json_tells_the_same_to_machines():
+    Heartbeat.objects.filter(name="workflows").update(finished_at=ago(1000))
+
+    code, said = run("--json")
+
+    report = json.loads(said)
+    assert code == report["exit_code"] == ExitCode.STOPPED
+    assert report["healthy"] is False
+    assert any(each["level"] == "stopped" and each["remedy"] for each in report["findings"])
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(145, ExitCode.HEALTHY), (155, ExitCode.STOPPED)])
+def test_a_sweep_may_be_two_intervals_and_thirty_seconds_old(seconds: float, code: ExitCode):
+    Heartbeat.objects.filter(name="workflows").update(finished_at=ago(seconds))
+
+    assert run()[0] == code
+
+
+@pytest.mark.parametrize(("age", "code"), [("30", ExitCode.STOPPED), ("50", ExitCode.HEALTHY)])
+def test_a_supervisor_says_how_old_it_may_be(age: str, code: ExitCode):
+    Heartbeat.objects.filter(name="workflows").update(finished_at=ago(40))
+
+    assert run("--max-age", age)[0] == code
+
+
+def test_the_five_minute_poll_is_not_measured_by_the_minute():
+    Heartbeat.objects.filter(name="events").update(finished_at=ago(590))
+    assert found(Level.STOPPED) == []
+
+    Heartbeat.objects.filter(name="events").update(finished_at=ago(610))
+    assert len(found(Level.STOPPED)) == 1
+
+
+def test_a_cluster_that_never_swept_has_stopped():
+    Heartbeat.objects.all().delete()
+
+    assert any("has never run" in said for said in found(Level.STOPPED))
+
+
+def test_a_sweep_that_only_begins_is_told_from_one_that_ends():
+    Heartbeat.objects.filter(name="workflows").update(started_at=ago(5), finished_at=ago(1000))
+
+    assert any("last ran to its end 1000 s ago; it was begun 5 s ago" in said for said in found(Level.STOPPED))
+
+
+def test_a_missing_schedule_is_a_problem():
+    Schedule.objects.filter(name="Events: poll_due").delete()
+
+    assert found(Level.PROBLEM) == ["schedule 'Events: poll_due': is missing"]
+    assert run()[0] == ExitCode.PROBLEM
+
+
+def test_a_doubled_schedule_is_a_warning():
+    Schedule.objects.create(name="Events: poll_due", func="automation.q2_executor.tasks.poll_due_events")
+
+    assert found(Level.WARNING) == ["schedule 'Events: poll_due': is there 2 times"]
+    assert run()[0] == ExitCode.HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "said"),
+    [
+        ({"func": "old.path"}, Level.PROBLEM, "calls 'old.path'"),
+        ({"repeats": 0}, Level.PROBLEM, "is switched off"),
+        ({"next_run": None}, Level.PROBLEM, "is switched off"),
+        ({"next_run": datetime(2020, 1, 1, tzinfo=UTC)}, Level.WARNING, "q2's scheduler is not working"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_schedule_that_cannot_work_is_found(change: dict[str, Any], level: Level, said: str):
+    Schedule.objects.filter(name="Events: poll_due").update(**change)
+
+    assert any(said in each for each in found(level))
+
+
+def test_without_automatic_schedules_none_is_missed(settings):
+    settings.SKIP_Q2_AUTOSCHEDULE = True
+    Schedule.objects.all().delete()
+
+    assert found(Level.PROBLEM) == []
+
+
+@pytest.mark.parametrize("args", ["UUID('x')", "(1, 2", "__import__('os')"])
+def test_an_unreadable_schedule_of_others_is_a_problem(args: str):
+    Schedule.objects.create(name="theirs", func="shop.tasks.tidy", args=args)
+
+    assert any(said.startswith("schedule 'theirs'") for said in found(Level.PROBLEM))
+
+
+def test_a_readable_schedule_of_others_is_none():
+    Schedule.objects.create(name="theirs", func="shop.tasks.tidy", args="1, 'two'")
+
+    assert found(Level.PROBLEM) == []
+
+
+def test_a_queue_that_nobody_empties_is_a_warning():
+    OrmQ.objects.create(key="automation", payload="x", lock=ago(500))
+
+    assert found(Level.WARNING) == ["queue 'automation': 1 tasks have been waiting for more than 150 s"]
+
+
+def test_settings_that_would_hurt_are_warnings(settings):
+    settings.Q_CLUSTER = {**settings.Q_CLUSTER, "catch_up": True}
+
+    assert any("catch_up" in said for said in found(Level.WARNING))
+
+
+def test_a_database_that_does_not_answer_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    from automation.q2_executor.management.commands import workflow_doctor
+
+    def fail(**_: object) -> None:
+        raise DatabaseError("connection refused")
+
+    monkeypatch.setattr(workflow_doctor, "examine", fail)
+
+    assert run()[0] == ExitCode.UNKNOWN
+    code, said = run("--json")
+    assert (code, json.loads(said)["healthy"]) == (ExitCode.UNKNOWN, False)
+
+
+def test_clocks_that_differ_are_a_warning(monkeypatch: pytest.MonkeyPatch):
+    from django.db import connection
+
+    monkeypatch.setattr(doctor, "CLOCKS_MAY_DIFFER", timedelta(microseconds=-1))
+
+    assert any("clocks" in said for said in found(Level.WARNING)) is (connection.vendor == "postgresql")
+
+
+def a_run(**fields: Any) -> WorkflowRun:
+    """Store a run of which only the fields given matter."""
+    at = ago(1000)
+    given = {
+        "id": uuid4(),
+        "name": "checkout",
+        "status": "ready",
+        "current_step": "pay",
+        "data": {},
+        "next_at": at,
+        "offset": timedelta(0),
+        "created_at": at,
+        "updated_at": at,
+        **fields,
+    }
+    return WorkflowRun.rows.create(**given)
+
+
+def an_event(**fields: Any) -> Event:
+    """Store an event of which only the fields given matter."""
+    at = ago(1000)
+    given = {"event_name": "due", "entity_type": "shop.order", "entity_id": "1", "created_at": at, "updated_at": at}
+    return Event.objects.create(**{**given, **fields})
+
+
+def test_a_run_that_nobody_works_on_is_a_problem():
+    a_run(next_at=ago(151))
+    a_run(next_at=ago(100))
+
+    assert found(Level.PROBLEM) == ["runs: 1 due and not worked on for more than 150 s"]
+
+
+def test_a_claim_whose_worker_never_came_back_is_told_apart():
+    a_run(status="running", claim_expires_at=ago(151), next_at=ago(151))
+
+    assert found(Level.PROBLEM) == ["claims: 1 claimed by a worker that never came back for more than 150 s"]
+
+
+def test_a_run_that_waits_or_has_ended_is_no_problem():
+    a_run(status="waiting", next_at=None, waiting_signal="paid")
+    a_run(status="completed", next_at=None)
+    a_run(status="paused", pause="person", next_at=None)
+
+    assert found(Level.PROBLEM) == []
+
+
+@pytest.mark.parametrize(
+    ("pause", "said"),
+    [("missing", "the workflow or the step is not in this code"), ("context", "does not fit the class")],
+)
+def test_runs_that_are_parked_are_named_with_their_workflow(pause: str, said: str):
+    a_run(status="paused", pause=pause, next_at=None)
+    a_run(status="paused", pause=pause, next_at=None)
+
+    (problem,) = found(Level.PROBLEM)
+    assert problem.startswith("workflow 'checkout': 2 runs are parked")
+    assert said in problem
+
+
+def test_an_event_that_is_due_and_does_not_occur_is_a_problem():
+    an_event(status="pending", next_at=ago(601))
+    an_event(status="pending", next_at=ago(500))
+    an_event(status="pending", next_at=None)
+    an_event(status="occurred", next_at=None)
+
+    assert found(Level.PROBLEM) == ["events: 1 are due for more than 600 s and have not occurred"]
+
+
+def test_deliveries_that_are_owed_and_those_that_failed_are_told():
+    event = an_event(status="occurred")
+    common = {"event": event, "callback": "shop.tell", "phase": "occurred", "offset": timedelta(0)}
+    EventDelivery.objects.create(key="1", status="pending", next_at=ago(601), created_at=ago(700), **common)
+    EventDelivery.objects.create(key="2", status="failed", next_at=None, created_at=ago(700), **common)
+
+    assert found(Level.PROBLEM) == ["deliveries: 1 are due for more than 600 s and have not been made"]
+    assert found(Level.WARNING) == ["deliveries: 1 have failed for good"]
+
+
+def test_looking_changes_nothing_and_costs_little(django_assert_max_num_queries):
+    for _ in range(50):
+        a_run()
+    before = list(WorkflowRun.rows.order_by("pk").values())
+
+    with django_assert_max_num_queries(12):
+        examine()
+
+    assert list(WorkflowRun.rows.order_by("pk").values()) == before

@@ -1,0 +1,216 @@
+"""The sweeps go on: under a backlog, with q2's scheduler blocked or dead, and never doubled for it."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+from django_q.models import OrmQ, Schedule
+from django_q.scheduler import scheduler
+
+from automation.q2_executor import sweeps, tasks
+from automation.q2_executor.executor import Q2Executor
+from automation.q2_executor.models import Heartbeat
+from tests.fakes import FakeProcessor, FakeWorker
+from tests.queue import calls, drain
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _both(worker: FakeWorker, processor: FakeProcessor) -> None:
+    """Every test here has both halves to sweep."""
+
+
+def ago(seconds: float) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+def swept(*, workflows: float, events: float = 0, cleanup: float = 0) -> None:
+    """Leave heartbeats of so many seconds ago."""
+    for name, seconds in {"workflows": workflows, "events": events, "cleanup": cleanup}.items():
+        Heartbeat.objects.update_or_create(
+            name=name, defaults={"started_at": ago(seconds), "finished_at": ago(seconds)}
+        )
+
+
+def let_the_process_look() -> None:
+    sweeps.glance = sweeps.Glance()
+
+
+def test_a_worker_makes_up_for_an_overdue_sweep_after_its_own_task(worker: FakeWorker, processor: FakeProcessor):
+    """Behind a long backlog the sweep's own task would wait for minutes."""
+    swept(workflows=73)
+    let_the_process_look()
+
+    tasks.execute_run(str(uuid4()))
+
+    assert worker.sweeps == 1
+    assert processor.polls == []
+
+
+def test_a_sweep_that_is_not_overdue_is_left_alone(worker: FakeWorker):
+    swept(workflows=71)
+    let_the_process_look()
+
+    tasks.execute_run(str(uuid4()))
+
+    assert worker.sweeps == 0
+
+
+def test_a_worker_looks_once_in_ten_seconds(worker: FakeWorker):
+    swept(workflows=10)
+    let_the_process_look()
+    tasks.execute_run(str(uuid4()))
+
+    with CaptureQueriesContext(connection) as captured:
+        for _ in range(100):
+            tasks.execute_run(str(uuid4()))
+
+    assert len(captured) == 0
+
+
+def test_of_two_that_find_a_sweep_overdue_one_sweeps(worker: FakeWorker):
+    """Both have read the old stamp; the second one's comparison fails."""
+    swept(workflows=100)
+    stamp = Heartbeat.objects.get(name="workflows").started_at
+
+    won = [sweeps._compare_and_set("workflows", stamp, datetime.now(UTC)) for _ in range(2)]
+
+    assert won == [True, False]
+
+
+def test_of_two_that_find_no_stamp_at_all_one_sweeps():
+    won = [sweeps._compare_and_set("workflows", None, datetime.now(UTC)) for _ in range(2)]
+
+    assert won == [True, False]
+
+
+def test_a_sweep_leaves_a_link_behind(worker: FakeWorker):
+    before = datetime.now(UTC)
+
+    tasks.process_scheduled_workflows()
+
+    link = OrmQ.objects.get()
+    assert calls()[0][0] == "keep_sweeping"
+    assert timedelta(seconds=75) <= link.lock - before <= timedelta(seconds=77)
+
+
+def test_many_sweeps_leave_one_link():
+    for _ in range(5):
+        tasks.process_scheduled_workflows()
+        tasks.poll_due_events()
+
+    assert [name for name, _ in calls()] == ["keep_sweeping"]
+
+
+def come_to_the_link() -> None:
+    """Let the time of the link come."""
+    due = ago(1)
+    Heartbeat.objects.filter(name=sweeps.LINK).update(started_at=due)
+    OrmQ.objects.all().delete()
+    swept(workflows=80)
+    tasks.keep_sweeping(due.isoformat())
+
+
+def test_the_link_makes_up_for_what_is_overdue_and_leaves_the_next(worker: FakeWorker):
+    tasks.process_scheduled_workflows()
+
+    come_to_the_link()
+
+    assert worker.sweeps == 2
+    assert [name for name, _ in calls()] == ["keep_sweeping"]
+
+
+def test_a_link_that_comes_twice_leaves_one(worker: FakeWorker):
+    tasks.process_scheduled_workflows()
+    due = Heartbeat.objects.get(name=sweeps.LINK).started_at
+    OrmQ.objects.all().delete()
+
+    tasks.keep_sweeping(due.isoformat())
+    tasks.keep_sweeping(due.isoformat())
+
+    assert [name for name, _ in calls()] == ["keep_sweeping"]
+
+
+def test_a_lost_link_is_replaced_by_the_next_sweep():
+    """The queue was emptied; the link's time has passed, and it did not come."""
+    tasks.process_scheduled_workflows()
+    OrmQ.objects.all().delete()
+    Heartbeat.objects.filter(name=sweeps.LINK).update(started_at=ago(11))
+
+    tasks.process_scheduled_workflows()
+
+    assert [name for name, _ in calls()] == ["keep_sweeping"]
+
+
+def test_an_unreadable_schedule_of_somebody_elses_stops_q2s_scheduler_but_not_the_sweeps(worker: FakeWorker):
+    Schedule.objects.create(name="theirs", func="shop.tasks.tidy", args="UUID('x')", next_run=ago(60))
+    Schedule.objects.update(next_run=ago(60))
+    scheduler()
+    assert OrmQ.objects.count() == 0, "q2 runs no schedule at all"
+    tasks.process_scheduled_workflows()
+
+    come_to_the_link()
+
+    assert worker.sweeps == 2
+
+
+def test_with_skip_nothing_sweeps_by_itself(worker: FakeWorker, settings):
+    settings.SKIP_Q2_AUTOSCHEDULE = True
+    let_the_process_look()
+
+    tasks.execute_run(str(uuid4()))
+    tasks.process_scheduled_workflows()
+
+    assert worker.sweeps == 1
+    assert calls() == []
+
+
+def test_a_broker_without_timers_has_no_link(q2):
+    q2(BROKER_CLASS="some.Broker")
+
+    tasks.process_scheduled_workflows()
+
+    assert OrmQ.objects.count() == 0
+
+
+def test_ten_thousand_messages_ahead_do_not_keep_a_sweep_waiting(executor: Q2Executor, worker: FakeWorker):
+    """q2 takes them in the order of the table; the worker looks after the sweep in between."""
+    executor.enqueue([uuid4() for _ in range(10_000)])
+    swept(workflows=100)
+    let_the_process_look()
+
+    with pytest.raises(AssertionError, match="still is not empty"):
+        drain(limit=5)
+
+    assert worker.sweeps == 1
+
+
+def test_a_worker_that_starts_looks_after_the_sweeps_at_once(worker: FakeWorker):
+    """After an outage the queue may be empty, and q2's scheduler first looks after half a minute."""
+    swept(workflows=100)
+
+    sweeps.begin_in_worker(sender="django_q", proc_name="x")
+    drain()
+
+    assert worker.sweeps == 1
+
+
+def test_workers_that_start_together_forge_one_link():
+    for _ in range(4):
+        sweeps.begin_in_worker()
+
+    assert [name for name, _ in calls()] == ["keep_sweeping"]
+
+
+def test_a_worker_starts_also_without_a_database(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    def fail(**_: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(sweeps, "forge_link", fail)
+
+    sweeps.begin_in_worker()
+
+    assert "connection refused" in caplog.text

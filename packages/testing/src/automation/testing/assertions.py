@@ -1,0 +1,163 @@
+"""Questions and claims about what came of it all. A claim that does not hold shows the story of what it is about."""
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from automation.testing.history import deliveries_of, events_of, run_of, runs_of
+from automation.testing.timeline import event_story, run_story
+
+if TYPE_CHECKING:
+    # For readers and editors only: neither package is needed to import this one.
+    from automation.events.models import Event
+    from automation.testing.clock import FakeClock
+    from automation.testing.executor import FakeExecutor
+    from automation.workflows.runs.values import Run
+
+__all__ = ["Assertions"]
+
+
+class Assertions:
+    """What a Harness tells and asserts. Where a run is asked for, give a Run, a `WorkflowRun`, an id, or the workflow.
+
+    A workflow (class or name) stands for its only run; with more than one of them the failure lists them.
+    """
+
+    clock: "FakeClock"
+    executor: "FakeExecutor"
+
+    # Looking
+
+    def run(self, run: Any) -> "Run":
+        """Give the run as it is stored now."""
+        stored: Run = run_of(run)
+        return stored
+
+    def runs(self, workflow: Any = None, *, about: Any = None) -> "list[Run]":
+        """Give the runs, oldest first: of one workflow, about one instance, or all."""
+        return runs_of(workflow, about)
+
+    def context(self, run: Any) -> dict[str, Any]:
+        """Give the run's Context as stored: a dict of JSON values, empty before the run has begun."""
+        return dict(run_of(run).data or {})
+
+    def event(self, instance: Any, name: str) -> "Event":
+        """Give the current event of this name about the instance."""
+        found = events_of(instance, name)
+        if not found:
+            raise AssertionError(f"{instance!r} has no event {name!r}. {_known_events(instance)}")
+        current: Event = found[-1]
+        return current
+
+    def timeline(self, run: Any) -> str:
+        """Give the run's story: what it is, why it does not move, and each attempt."""
+        return run_story(run_of(run))
+
+    # Runs
+
+    def assert_completed(self, run: Any, **context: Any) -> "Run":
+        """The run is COMPLETED, with these values on its Context. Gives the run, as all of these do."""
+        return self._assert_run(run, "completed", context)
+
+    def assert_failed(self, run: Any, match: str = "", **context: Any) -> "Run":
+        """The run is FAILED, with an error that `match` (a regular expression) is found in."""
+        stored = self._assert_run(run, "failed", context)
+        if not re.search(match, stored.error):
+            raise self._failure(f"Expected an error that matches {match!r}.", stored)
+        return stored
+
+    def assert_cancelled(self, run: Any, **context: Any) -> "Run":
+        """The run is CANCELLED."""
+        return self._assert_run(run, "cancelled", context)
+
+    def assert_paused(self, run: Any, **context: Any) -> "Run":
+        """The run is PAUSED."""
+        return self._assert_run(run, "paused", context)
+
+    def assert_waiting(
+        self,
+        run: Any,
+        *,
+        at: str | None = None,
+        for_signal: str | None = None,
+        for_event: str | None = None,
+        until: datetime | str | None = None,
+        **context: Any,
+    ) -> "Run":
+        """The run is WAITING: at this step, for this signal or event, until this moment, where they are given."""
+        stored = self._assert_run(run, "waiting", context)
+        signal = f"event:{for_event}" if for_event is not None else for_signal
+        waits_for = stored.wait.signal if stored.wait is not None else ""
+        if signal is not None and waits_for != signal:
+            raise self._failure(f"Expected it to wait for {signal!r}.", stored)
+        if until is not None and stored.wake_at != self.clock.instant(until):
+            raise self._failure(f"Expected it to wait until {self.clock.instant(until)}.", stored)
+        if at is not None and stored.current_step != at:
+            raise self._failure(f"Expected it to wait at step {at!r}.", stored)
+        return stored
+
+    def assert_no_run(self, workflow: Any = None, *, about: Any = None) -> None:
+        """There is no such run at all."""
+        for found in runs_of(workflow, about):
+            raise self._failure("Expected that there is no such run.", found)
+
+    # Events and callbacks
+
+    def assert_occurred(self, instance: Any, name: str, *, times: int = 1) -> "Event":
+        """The event has occurred, this many times in all. Gives the latest."""
+        self._assert_event(instance, name, "occurred", times)
+        return self.event(instance, name)
+
+    def assert_not_occurred(self, instance: Any, name: str) -> None:
+        """The event has never occurred."""
+        self._assert_event(instance, name, "occurred", 0)
+
+    def assert_pending(self, instance: Any, name: str, *, at: datetime | str | None = None) -> "Event":
+        """The event lies ahead, at this moment where one is given."""
+        self._assert_event(instance, name, "pending", 1)
+        event = self.event(instance, name)
+        if at is not None and event.at != self.clock.instant(at):
+            raise AssertionError(f"Expected it at {self.clock.instant(at)}.\n{event_story(event)}")
+        return event
+
+    def assert_called(self, callback: Any, *, about: Any = None, times: int = 1) -> None:
+        """The callback was called and returned, this many times, for events about the instance or any."""
+        rows = deliveries_of(callback, about)
+        delivered = [row for row in rows if row.status == "delivered"]
+        if len(delivered) != times:
+            stories = "\n".join(f"  {row.callback} for {row.event}: {row.status} {row.error}".rstrip() for row in rows)
+            raise AssertionError(
+                f"Expected {times} call(s) of {callback!r} that returned; there were {len(delivered)}. "
+                f"Owed or made:\n{stories or '  none'}"
+            )
+
+    def assert_not_called(self, callback: Any, *, about: Any = None) -> None:
+        """The callback was never called with success."""
+        self.assert_called(callback, about=about, times=0)
+
+    # Inside
+
+    def _assert_run(self, run: Any, status: str, context: dict[str, Any]) -> "Run":
+        stored = self.run(run)
+        if stored.status != status:
+            raise self._failure(f"Expected it to be {status.upper()}.", stored)
+        wrong = {name: value for name, value in context.items() if (stored.data or {}).get(name) != value}
+        if wrong:
+            raise self._failure(f"Expected on its Context: {wrong}.", stored)
+        return stored
+
+    def _failure(self, expectation: str, run: Any) -> AssertionError:
+        now = self.clock.now().strftime("%Y-%m-%d %H:%M:%S UTC")
+        queue = str(self.executor).replace("\n", "\n  ")
+        return AssertionError(f"{expectation}\n{run_story(run)}\nIt is {now}, and in the queue:\n  {queue}")
+
+    def _assert_event(self, instance: Any, name: str, status: str, times: int) -> None:
+        found = events_of(instance, name)
+        if sum(event.status == status for event in found) != times:
+            stories = "\n".join(event_story(event) for event in found) or _known_events(instance)
+            raise AssertionError(f"Expected {name!r} to be {status.upper()} {times} time(s).\n{stories}")
+
+
+def _known_events(instance: Any) -> str:
+    names = sorted({event.event_name for event in events_of(instance)})
+    return f"It has: {', '.join(names)}." if names else "It has none; is it saved, and does its model declare events?"

@@ -1,0 +1,79 @@
+"""What waits for a commit that never comes: in Django's TestCase, and in pytest's `db`, nothing is ever committed."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from automation.testing.faults import WorkerDied
+
+__all__ = ["after_commit", "run_commit_hooks"]
+
+_logger = logging.getLogger("automation.testing")
+
+
+def run_commit_hooks(on_death: Callable[[], None] | None = None) -> int:
+    """Run, in order, what `transaction.on_commit` has put off until the end of the test; give how many ran.
+
+    Nothing is done where commits are real. What a hook puts off in its turn runs as well. A robust hook that raises
+    is logged, and the others run, as after a real commit. A hook in which a WorkerDied is raised ends there;
+    `on_death` is called, and the others run. Raises RuntimeError inside `transaction.atomic()` of the test itself:
+    there, nothing has been committed yet.
+    """
+    connections = _connections()
+    ran = 0
+    while hooks := [hook for connection in connections for hook in _take(connection)]:
+        for hook in hooks:
+            _run_or_die(*hook, on_death=on_death)
+        ran += len(hooks)
+    return ran
+
+
+def after_commit(action: Callable[[], None], *, alias: str) -> None:
+    """Call `action` once the transaction on this database has been committed; at once where there is none."""
+    connection = sys.modules["django.db"].connections[alias]
+    if connection.in_atomic_block:
+        connection.on_commit(action, robust=True)
+    else:
+        action()
+
+
+def _connections() -> list[Any]:
+    django_db = sys.modules.get("django.db")
+    conf = sys.modules.get("django.conf")
+    if django_db is None or conf is None or not conf.settings.configured:
+        return []
+    return list(django_db.connections.all(initialized_only=True))
+
+
+def _take(connection: Any) -> list[tuple[Any, bool]]:
+    if any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks):
+        raise RuntimeError(
+            "The test is inside transaction.atomic(), so nothing is committed yet and nothing can run. "
+            "Leave the block first, and then let the automation run."
+        )
+    if not connection.in_atomic_block:
+        return []
+    taken = [(hook, robust) for _, hook, robust in connection.run_on_commit]
+    connection.run_on_commit = []
+    return taken
+
+
+def _run_or_die(hook: Any, robust: bool, *, on_death: Callable[[], None] | None) -> None:  # noqa: FBT001 (Django's pair)
+    try:
+        _run(hook, robust)
+    except WorkerDied:
+        if on_death is None:
+            raise
+        on_death()
+
+
+def _run(hook: Any, robust: bool) -> None:  # noqa: FBT001 (Django's own pair)
+    if not robust:
+        hook()
+        return
+    # A robust hook is user code that said its failure must not reach the one who commits.
+    try:
+        hook()
+    except Exception:
+        _logger.exception("A robust on_commit hook failed: %r", hook)

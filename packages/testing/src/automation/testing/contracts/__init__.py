@@ -1,0 +1,13 @@
+"""What an adapter must do, as test classes to subclass: one test for each thing that the engine relies on.
+
+    class TestMyStorage(StorageContract):
+        def make_storage(self) -> Storage:
+            return MyStorage(...)
+
+Run them with pytest; they need `automation-workflows`. An adapter that passes them is one that the engine can run on.
+"""
+
+from automation.testing.contracts.executor import ExecutorContract
+from automation.testing.contracts.storage import StorageContract
+
+__all__ = ["ExecutorContract", "StorageContract"]

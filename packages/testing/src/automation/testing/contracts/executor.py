@@ -1,0 +1,216 @@
+"""The contract of the Executor port: a queue that brings runs to workers, as far as the engine relies on it."""
+
+# ruff: noqa: PT012 (a transaction that raises is itself the block under test)
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from automation.testing.contracts.builders import an_id
+from automation.testing.contracts.side_by_side import Beside
+from automation.workflows.ports import Executor, wiring
+
+__all__ = ["ExecutorContract", "RecordingWorker"]
+
+
+class RecordingWorker:
+    """The Worker that the executor under test calls; it only takes notes."""
+
+    def __init__(self) -> None:
+        self.asked: list[UUID] = []
+
+    def execute_step(self, run_id: UUID | str, step_name: str | None = None) -> Any:
+        """Note the run."""
+        self.asked.append(UUID(str(run_id)))
+
+    def process_scheduled(self, limit: int = 1000, *, stop: Callable[[], bool] = lambda: False) -> Mapping[str, Any]:
+        """Sweep nothing."""
+        return {}
+
+
+class ExecutorContract:
+    """Subclass it and give `make_executor()` and the hooks below; each test gets an executor of its own, empty.
+
+    Some hooks say how the transport behind the executor is handled: its database, its workers, its failures.
+    """
+
+    def make_executor(self) -> Executor:
+        """Give an executor with nothing queued. Called once for each test."""
+        raise NotImplementedError(f"{type(self).__name__} has no make_executor(). Give the executor to be tested.")
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """Open a transaction as the storage would."""
+        raise NotImplementedError(f"{type(self).__name__} has no transaction(). Give the storage's transaction.")
+
+    def work_off(self, executor: Executor) -> None:
+        """Be a worker: take every message that may be taken now, and let it call `wiring.worker`. Return when idle."""
+        raise NotImplementedError(f"{type(self).__name__} has no work_off(). Run a worker until the queue is idle.")
+
+    def work_off_meanwhile(self, executor: Executor) -> None:
+        """Be a worker elsewhere while a transaction is open here: in another thread, unless overridden."""
+        self.beside(lambda: self.work_off(executor)).result()
+
+    def pass_time(self, executor: Executor, by: timedelta) -> None:
+        """Move the clock that the executor's timers go by."""
+        raise NotImplementedError(f"{type(self).__name__} has no pass_time(). Move the clock of the timers.")
+
+    def broken_transport(self, executor: Executor) -> AbstractContextManager[Any]:
+        """Make sending fail inside the block, as a queue that is down would."""
+        raise NotImplementedError(f"{type(self).__name__} has no broken_transport(). Make sending fail.")
+
+    def messages(self, executor: Executor) -> Sequence[Any]:
+        """Give what is queued as the transport holds it, decoded: the arguments of each message."""
+        raise NotImplementedError(f"{type(self).__name__} has no messages(). Give the arguments of what is queued.")
+
+    def now(self) -> datetime:
+        """Give the time by the clock of the timers."""
+        return datetime.now(UTC)
+
+    def beside(self, action: Callable[[], Any]) -> Beside:
+        """Run `action` in a thread of its own; override it to close what a thread leaves open."""
+        return Beside(action)
+
+    @pytest.fixture
+    def worker(self) -> Iterator[RecordingWorker]:
+        """Who is called when a message arrives."""
+        before, wiring.worker = wiring.worker, RecordingWorker()
+        try:
+            yield wiring.worker
+        finally:
+            wiring.worker = before
+
+    @pytest.fixture
+    def executor(self, worker: RecordingWorker) -> Executor:
+        """The executor under test."""
+        return self.make_executor()
+
+    def test_a_run_that_is_enqueued_is_worked_on(self, executor: Executor, worker: RecordingWorker) -> None:
+        run_id = an_id()
+
+        executor.enqueue([run_id])
+        self.work_off(executor)
+
+        assert worker.asked == [run_id]
+
+    def test_every_run_that_is_enqueued_is_worked_on(self, executor: Executor, worker: RecordingWorker) -> None:
+        """In whatever order, and perhaps twice: the engine does not mind."""
+        run_ids = [an_id() for _ in range(25)]
+
+        executor.enqueue(run_ids[:20])
+        executor.enqueue(run_ids[20:])
+        self.work_off(executor)
+
+        assert set(worker.asked) == set(run_ids)
+
+    def test_the_same_run_may_be_enqueued_again(self, executor: Executor, worker: RecordingWorker) -> None:
+        run_id = an_id()
+
+        for _ in range(2):
+            executor.enqueue([run_id])
+            self.work_off(executor)
+
+        assert set(worker.asked) == {run_id}
+        assert Counter(worker.asked)[run_id] >= 2
+
+    def test_enqueue_of_nothing_is_nothing(self, executor: Executor, worker: RecordingWorker) -> None:
+        executor.enqueue([])
+        executor.enqueue([], run_after=self.now())
+        self.work_off(executor)
+
+        assert worker.asked == []
+
+    def test_no_worker_acts_before_the_transaction_commits(self, executor: Executor, worker: RecordingWorker) -> None:
+        """Guarantee 1."""
+        run_id = an_id()
+
+        with self.transaction():
+            executor.enqueue([run_id])
+            self.work_off_meanwhile(executor)
+            assert worker.asked == []
+        self.work_off(executor)
+
+        assert worker.asked == [run_id]
+
+    def test_a_rollback_raises_nothing_and_leaves_the_executor_working(
+        self, executor: Executor, worker: RecordingWorker
+    ) -> None:
+        """Guarantee 1: at most a harmless hint is left."""
+        undone, run_id = an_id(), an_id()
+
+        with pytest.raises(ZeroDivisionError), self.transaction():
+            executor.enqueue([undone])
+            raise ZeroDivisionError
+        executor.enqueue([run_id])
+        self.work_off(executor)
+
+        assert run_id in worker.asked
+        assert set(worker.asked) <= {undone, run_id}
+
+    def test_a_failure_to_send_does_not_reach_the_caller_once_it_has_committed(
+        self, executor: Executor, worker: RecordingWorker
+    ) -> None:
+        """Guarantee 2: the row is stored, and a sweep will find it."""
+        run_id = an_id()
+
+        with self.broken_transport(executor), self.transaction(), suppress(Exception):
+            # Before the commit it may raise: the engine catches and logs whatever comes.
+            executor.enqueue([an_id()])
+        executor.enqueue([run_id])
+        self.work_off(executor)
+
+        assert run_id in worker.asked
+
+    def test_a_message_carries_ids_only(self, executor: Executor) -> None:
+        """Guarantee 3: text and UUIDs, so that a message can be read by any release and reveals nothing."""
+        executor.enqueue([an_id(), an_id()])
+        executor.enqueue([an_id()], run_after=self.now() + min(timedelta(seconds=5), executor.horizon))
+
+        assert {type(leaf) for message in self.messages(executor) for leaf in _leaves(message)} <= {str, UUID}
+
+    def test_a_message_is_never_early(self, executor: Executor, worker: RecordingWorker) -> None:
+        """Guarantee 4: held back, or dropped and left to the sweep."""
+        executor.enqueue([an_id()], run_after=self.now() + timedelta(seconds=30))
+        executor.enqueue([an_id()], run_after=self.now() + timedelta(days=400))
+        self.work_off(executor)
+        self.pass_time(executor, timedelta(seconds=29))
+        self.work_off(executor)
+
+        assert worker.asked == []
+
+    def test_a_message_within_the_horizon_arrives_at_its_time(
+        self, executor: Executor, worker: RecordingWorker
+    ) -> None:
+        """An executor that knows no timers has a horizon of nought: what is due now arrives now."""
+        run_id = an_id()
+        ahead = min(timedelta(seconds=5), executor.horizon)
+
+        executor.enqueue([run_id], run_after=self.now() + ahead)
+        self.pass_time(executor, ahead + timedelta(seconds=1))
+        self.work_off(executor)
+
+        assert worker.asked == [run_id]
+
+    def test_a_time_that_has_passed_means_now(self, executor: Executor, worker: RecordingWorker) -> None:
+        run_id = an_id()
+
+        executor.enqueue([run_id], run_after=self.now() - timedelta(days=1))
+        self.work_off(executor)
+
+        assert worker.asked == [run_id]
+
+    def test_the_horizon_is_a_length_of_time(self, executor: Executor) -> None:
+        assert executor.horizon >= timedelta(0)
+
+
+def _leaves(message: Any) -> Iterator[Any]:
+    if isinstance(message, Mapping):
+        yield from (leaf for value in message.values() for leaf in _leaves(value))
+    elif isinstance(message, list | tuple):
+        yield from (leaf for value in message for leaf in _leaves(value))
+    else:
+        yield message

@@ -1,0 +1,74 @@
+"""What every part of the storage contract stands on: the storage under test, and ways to reach a state in it."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from automation.testing.contracts.builders import NOW
+from automation.testing.contracts.side_by_side import Beside
+from automation.workflows.ports import Storage
+from automation.workflows.runs.transition import Transition
+from automation.workflows.runs.values import Attempt, Run, Signal
+
+__all__ = ["StorageSubject"]
+
+
+class StorageSubject:
+    """The storage under test."""
+
+    def make_storage(self) -> Storage:
+        """Give an empty storage. Called once for each test."""
+        raise NotImplementedError(f"{type(self).__name__} has no make_storage(). Give the storage to be tested.")
+
+    def beside(self, action: Callable[[], Any]) -> Beside:
+        """Run `action` in a thread of its own, as another worker of the same storage would."""
+        return Beside(action)
+
+    def attempts_of(self, storage: Storage, run_id: UUID) -> Sequence[Attempt] | None:
+        """Give the attempts stored for a run, oldest first; None when this storage keeps no history to read."""
+        return None
+
+    @pytest.fixture
+    def storage(self) -> Storage:
+        """The storage under test."""
+        return self.make_storage()
+
+    def put(self, storage: Storage, run: Run) -> Run:
+        """Store one run and give it as stored."""
+        with storage.transaction():
+            (stored,) = storage.insert([run])
+        return stored
+
+    def stored(self, storage: Storage, run_id: UUID) -> Run:
+        """Give a run that must be there."""
+        run = storage.load(run_id)
+        assert run is not None, f"Run {run_id} is not stored."
+        return run
+
+    def apply(self, storage: Storage, *moves: Transition) -> None:
+        """Apply moves in a transaction of their own."""
+        with storage.transaction():
+            storage.apply(moves)
+
+    def post(self, storage: Storage, *signals: Signal) -> None:
+        """Post signals in a transaction of their own."""
+        with storage.transaction():
+            storage.mailbox.post(signals)
+
+    def delivered(self, storage: Storage, signal: Signal) -> Signal:
+        """Post a signal, finish its delivery, and give it as stored."""
+        self.post(storage, signal)
+        return self.settled(storage, signal)
+
+    def settled(self, storage: Storage, signal: Signal, *, finished: bool = True) -> Signal:
+        """Settle a posted signal in a transaction of its own."""
+        with storage.transaction():
+            storage.mailbox.lock(signal.name)
+            return storage.mailbox.settle(signal, finished=finished)
+
+    def due_ids(self, storage: Storage, seconds: int = 0, limit: int = 100) -> list[UUID]:
+        """Give the ids of what is due so many seconds after NOW."""
+        return [run.id for run in storage.due(NOW + timedelta(seconds=seconds), limit)]

@@ -1,0 +1,366 @@
+"""One handle on everything: time, the queue, the verbs of the engine, and what came of it all."""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from automation.testing.assertions import Assertions
+from automation.testing.clock import FakeClock, Zone
+from automation.testing.commits import run_commit_hooks
+from automation.testing.crashes import (
+    Passage,
+    UnsafeStepError,
+    compare,
+    explain,
+    outcome_of,
+    release_what_the_dead_held,
+)
+from automation.testing.executor import FakeExecutor, NeverIdleError
+from automation.testing.faults import Faults, WorkerDied
+from automation.testing.installed import engine, events_wiring, workflows_wiring
+from automation.testing.messages import Message
+from automation.testing.owed import Look, Owed
+from automation.testing.recording import Recording, deliveries_held, recorded
+from automation.testing.replays import undone
+from automation.testing.stubs import StubbedStep, stubbed_step
+from automation.testing.swaps import swapped
+
+if TYPE_CHECKING:
+    from automation.workflows.runs.values import Run
+
+__all__ = ["Harness"]
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Saved = TypeVar("Saved")
+_LIMIT = 10_000
+
+
+class Harness(Assertions):
+    """Time stands still and nothing runs by itself; each verb lets happen what is due, in order, and then stops.
+
+    Works with events, with workflows, or with both, whichever is installed. In Django's `TestCase` and pytest's `db`
+    nothing is ever committed, so what waits for a commit is run by the verbs, in order; in `TransactionTestCase`
+    commits are real.
+
+    `at` and `zone` set the clock (see FakeClock), or `clock` is one that there is. `inline=True` has no queue at all,
+    as a project without `automation.q2_executor`. `faults` makes the queue misbehave. `storage` replaces the storage
+    of workflows, with a MemoryStorage for example.
+    """
+
+    def __init__(
+        self,
+        *,
+        at: datetime | str | None = None,
+        zone: Zone = None,
+        clock: FakeClock | None = None,
+        inline: bool = False,
+        faults: Faults | None = None,
+        storage: Any = None,
+    ) -> None:
+        self.clock = clock or FakeClock(at, zone=zone)
+        self.executor = FakeExecutor(faults=faults)
+        self._inline = inline
+        self._storage = storage
+        self._owed = Owed()
+        self._busy = False
+        self._skips_sleeps = False
+        self._works = False
+        self._passage: Passage | None = None
+        self._stack = ExitStack()
+
+    def __repr__(self) -> str:
+        return f"Harness(at={self.clock.now().isoformat()!r}, {len(self.executor.pending)} queued)"
+
+    def __enter__(self) -> "Harness":
+        with ExitStack() as stack:
+            stack.enter_context(self.clock)
+            stack.enter_context(self._wired())
+            self.clock.attach(self)
+            stack.callback(self.clock.detach, self)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __call__(self, decorated: Decorated) -> Decorated:
+        """Run the function with the harness as its last positional argument."""
+
+        @functools.wraps(decorated)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return decorated(*args, self, **kwargs)
+
+        return run  # type: ignore[return-value]
+
+    # Verbs
+
+    def start(self, workflow: Any, *, run_key: str | None = None, **kwargs: Any) -> "Run":
+        """Start a workflow, by name or class, let happen what is due, and give the run as it is then."""
+        run = engine().start(workflow, run_key=run_key, **kwargs)
+        self.run_until_idle()
+        return self.run(run)
+
+    def signal(self, name: str, payload: Any = None, *, key: str | None = None, run_id: Any = None) -> Any:
+        """Send a signal, let happen what is due, and give the signal's id."""
+        sent = engine().signal(name, payload, key=key, run_id=run_id)
+        self.run_until_idle()
+        return sent
+
+    def save(self, instance: Saved, *others: Any, **changes: Any) -> Saved:
+        """Set the given fields, save, let happen what is due, and give the instance (the first of several)."""
+        for each in (instance, *others):
+            for name, value in changes.items():
+                setattr(each, name, value)
+            each.save()
+        self.run_until_idle()
+        return instance
+
+    def delete(self, *instances: Any) -> None:
+        """Delete, and let happen what is due."""
+        for instance in instances:
+            instance.delete()
+        self.run_until_idle()
+
+    def advance(self, by: timedelta = timedelta(0), **units: float) -> None:
+        """Move the clock (see FakeClock.advance), letting happen what is due at each moment on the way, in order."""
+        self.clock.advance(by, **units)
+
+    def advance_to(self, at: datetime | str, *, zone: Zone = None) -> None:
+        """Move the clock to a moment, letting happen what is due at each moment on the way, in order."""
+        self.clock.advance_to(at, zone=zone)
+
+    def run_until_idle(self, limit: int = _LIMIT) -> None:
+        """Let everything happen that is due now, and what follows from it, until nothing more is. Time stands still.
+
+        Inside work that this very call does (a step that saves through the harness) it does nothing: that work is
+        followed to its end anyway. Raises NeverIdleError after `limit` messages.
+        """
+        self._settle(limit)
+        while (
+            self._skips_sleeps and not self._busy and (due_at := self._owed.next_sleeper(self.clock.now())) is not None
+        ):
+            # One moment after the other: what else is due on the way happens on the way.
+            self.clock.advance_to(min(due_at, self.next_due() or due_at))
+
+    def commit(self) -> int:
+        """Run only what waits for the commit of what the test has saved; give how many hooks ran."""
+        with swapped(self, "_works", True):
+            return run_commit_hooks(self._mourn)
+
+    @contextmanager
+    def stub_step(
+        self, workflow: Any, step: Any, *, returns: Any = None, raises: BaseException | None = None, does: Any = None
+    ) -> Iterator[StubbedStep]:
+        """Replace one step (by name or method) inside the block: its result, what it raises, or what it does.
+
+        `does` is called with the workflow instance, as the step would be. Gives a StubbedStep, which tells how often
+        the step was entered.
+        """
+        if sum(each is not None for each in (returns, raises, does)) != 1:
+            raise ValueError(f"Say one thing that {step!r} does instead: returns=..., raises=... or does=...")
+
+        def raise_it(_: Any) -> Any:
+            assert raises is not None, "asked only when there is something to raise"
+            raise raises
+
+        with stubbed_step(workflow, step, does or (raise_it if raises is not None else lambda _: returns)) as stub:
+            yield stub
+
+    def at_every_crash_point(self, story: Callable[[], Any]) -> int:
+        """Tell a story once undisturbed, then once for each point at which a worker could die; the ends must be alike.
+
+        The story is a function without arguments that uses this harness. Compared are what it returns (leave out keys
+        that the database numbers), how its runs and callbacks ended, and the mails it sent; its own assertions must
+        hold, too. The dead worker's claim is over at once, so that the times in the story stay true. Each telling
+        begins at the present state, and is undone. Gives the number of deaths.
+
+        Raises UnsafeStepError, naming the step that is not safe to repeat.
+        """
+        self.run_until_idle()
+        undisturbed, expected = self._tell(story, None)
+        assert isinstance(expected, dict), "without a death the story's own errors are passed on"
+        failures = []
+        for number in range(1, undisturbed.passed + 1):
+            passage, found = self._tell(story, number)
+            if passage.point is None:
+                continue
+            text = found if isinstance(found, str) else compare(passage.point, expected, found)
+            if text:
+                failures.append((passage.point, text))
+        if failures:
+            raise UnsafeStepError(explain(failures, undisturbed.passed))
+        return undisturbed.passed
+
+    @contextmanager
+    def worker_dies(self, at: str, *, time: int | None = 1) -> Iterator[None]:
+        """Inside the block, kill the worker that is the `time`-th to pass the point `at`, as `kill -9` would.
+
+        `time=None` kills each that passes. There is a queue inside the block, whatever the Harness was told: what
+        works in the test's own process cannot die alone. What it held stays claimed until the clock has moved past
+        the claim's end, as in production. The points are `automation.workflows.engine.faults.POINTS`,
+        `callback.before_body` and `callback.after_body`.
+        """
+        passage = Passage(kill_at=time or 0, only=at, is_at_work=self._is_at_work)
+        with passage.watched(), self._queued():
+            yield
+
+    @contextmanager
+    def recording(self) -> Iterator[Recording]:
+        """Note what the block causes, and run none of it: it stays owed until time next moves or a verb is used.
+
+        Events do occur, because that is what makes calls owed; no callback is called and no step entered.
+        """
+        with self._queued(), deliveries_held(), swapped(self, "_busy", True), recorded(run_commit_hooks) as recording:
+            yield recording
+
+    @contextmanager
+    def skip_sleeps(self) -> Iterator[None]:
+        """Inside the block, let the clock jump over sleeps: `run_until_idle` goes on to the end of each.
+
+        Only sleeps and retry delays of runs are skipped. Timeouts, offsets and the dates of events are waited for as
+        ever, and what falls due during a skipped sleep happens in its turn.
+        """
+        with swapped(self, "_skips_sleeps", True):
+            yield
+
+    def run_to_end(self, run: Any, *, within: timedelta = timedelta(days=366)) -> "Run":
+        """Move the clock from one due moment to the next until the run has ended; give it as it is then.
+
+        Raises AssertionError with the run's timeline when nothing is left to wait for, or `within` is over.
+        """
+        limit = self.clock.now() + within
+        self.run_until_idle()
+        while not (stored := self.run(run)).status.is_terminal:
+            due_at = self.next_due()
+            if due_at is None or due_at > limit:
+                raise self._failure(f"Expected it to end within {within}.", stored)
+            self.clock.advance_to(due_at)
+        return stored
+
+    # The clock's stops
+
+    def arrive(self) -> datetime | None:
+        """Do what is due now, and give the next moment at which something is (the clock asks at each stop)."""
+        return self._next_due(self._settle(_LIMIT))
+
+    def next_due(self) -> datetime | None:
+        """Give the next moment at which something is due: a message, a run, an event or a delivery."""
+        return self._next_due(self._owed.look())
+
+    # Inside
+
+    def _next_due(self, look: Look) -> datetime | None:
+        moments = (self.executor.next_due(self.clock.now()), look.next_at)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _settle(self, limit: int) -> Look:
+        """Do what is due until nothing more is; give the last look at what is stored."""
+        if self._busy:
+            return Look()
+        with swapped(self, "_busy", True):
+            for _ in range(limit):
+                self.commit()
+                self.executor.run_until_idle(limit)
+                look = self._owed.look()
+                if not look.due:
+                    return look
+                swept = self._sweep()
+                if swept.due == look.due and not self.executor.due:
+                    return swept
+        raise NeverIdleError(f"After {limit} sweeps there is still work due now. Queued:\n{self.executor}")
+
+    def _tell(self, story: Callable[[], Any], kill_at: int | None) -> tuple[Passage, dict[str, Any] | str]:
+        """Tell the story from the beginning, with one death or none; give the outcome, or the claim that failed."""
+        began = self.clock.now()
+        passage = Passage(kill_at=kill_at, is_at_work=self._is_at_work)
+        with undone(), self._storage_again(), self._dying(passage):
+            try:
+                returned = story()
+                self.run_until_idle()
+                return passage, outcome_of(returned)
+            except Exception as error:
+                # The story is the test's own code. After a death, whatever it raises is an end that differs.
+                if passage.point is None:
+                    raise
+                return passage, f"The worker died in {passage.point}. Then:\n  {type(error).__name__}: {error}"
+            finally:
+                self.executor.clear()
+                self.clock.turn_back(began)
+
+    def _is_at_work(self) -> bool:
+        return self._works or self.executor.current is not None
+
+    @contextmanager
+    def _dying(self, passage: Passage) -> Iterator[None]:
+        def redeliver(message: Message) -> None:
+            passage.mourn(message)
+            release_what_the_dead_held()
+            self.executor.redeliver(message)
+
+        with (
+            swapped(self.executor, "on_death", redeliver),
+            swapped(self, "_passage", passage),
+            self._queued(),
+            passage.watched(),
+        ):
+            yield
+
+    @contextmanager
+    def _queued(self) -> Iterator[None]:
+        """Have runs queued, also where there was no queue."""
+        with ExitStack() as stack:
+            if (workflows := workflows_wiring()) is not None:
+                stack.enter_context(swapped(workflows, "executor", self.executor))
+            yield
+
+    @contextmanager
+    def _storage_again(self) -> Iterator[None]:
+        """Keep what a storage in memory holds apart from this telling of the story."""
+        workflows = workflows_wiring()
+        storage = None if workflows is None else workflows.storage
+        if storage is None or hasattr(storage, "alias"):
+            yield
+            return
+        with workflows.override(storage=type(storage)()):
+            yield
+
+    def _sweep(self) -> Look:
+        """Look for what is due and has no message, as the schedules do; give what is due then."""
+        for look in self._looks():
+            self._look(look)
+        return self._owed.look()
+
+    def _look(self, look: Callable[[], object]) -> None:
+        try:
+            with swapped(self, "_works", True):
+                look()
+        except WorkerDied:
+            self._mourn()
+        self.commit()
+
+    def _mourn(self) -> None:
+        """A sweep has died, or a process that had just committed."""
+        self.executor.deaths += 1
+        if self._passage is not None:
+            self._passage.mourn(None)
+            release_what_the_dead_held()
+
+    def _looks(self) -> Iterator[Callable[[], object]]:
+        if (workflows := workflows_wiring()) is not None and workflows.worker is not None:
+            yield workflows.worker.process_scheduled
+        if (events := events_wiring()) is not None and events.processor is not None and self._owed.sees_events:
+            yield events.processor.process_due_events
+
+    @contextmanager
+    def _wired(self) -> Iterator[None]:
+        queue = None if self._inline else self.executor
+        with ExitStack() as stack:
+            if (workflows := workflows_wiring()) is not None:
+                stack.enter_context(workflows.override(storage=self._storage))
+                stack.enter_context(swapped(workflows, "executor", queue))
+            if (events := events_wiring()) is not None:
+                stack.enter_context(swapped(events, "dispatcher", queue))
+            yield

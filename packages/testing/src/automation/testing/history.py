@@ -1,0 +1,138 @@
+"""What is stored about runs, events and deliveries, read for a test to look at."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+from uuid import UUID
+
+from automation.testing.installed import events_models, registry, workflows_models, workflows_wiring
+
+__all__ = [
+    "attempts_of",
+    "callback_name",
+    "deliveries_of",
+    "events_of",
+    "reference",
+    "run_of",
+    "runs_of",
+    "workflow_name",
+]
+
+
+def runs_of(workflow: Any = None, about: Any = None) -> list[Any]:
+    """Give the runs, oldest first: of one workflow (a class or a name), about one instance, or all."""
+    name = None if workflow is None else workflow_name(workflow)
+    subject = None if about is None else reference(about)
+    return [
+        run
+        for run in sorted(_all_runs(name), key=lambda run: (run.created_at, run.id))
+        if name in {None, run.name} and (subject is None or (run.entity and str(run.entity) == subject))
+    ]
+
+
+def run_of(run: Any) -> Any:
+    """Give a run as it is stored now. `run` is a Run, a row, an id, or the workflow of which there is just one run.
+
+    Raises AssertionError where there is no such run, or more than one.
+    """
+    run_id = getattr(run, "id", run)
+    if isinstance(run_id, UUID):
+        stored = _storage().load(run_id)
+        if stored is None:
+            raise AssertionError(f"There is no run {run_id}.")
+        return stored
+    found = runs_of(run)
+    if len(found) != 1:
+        raise AssertionError(_not_one(run, found))
+    return found[0]
+
+
+def attempts_of(run_id: UUID) -> Sequence[Any]:
+    """Give what was tried of a run's steps, oldest first."""
+    storage = _storage()
+    if hasattr(storage, "alias"):
+        return list(_models().WorkflowAttempt.objects.using(storage.alias).filter(run_id=run_id).order_by("revision"))
+    return list(storage.attempts(run_id))
+
+
+def events_of(instance: Any, name: str | None = None) -> list[Any]:
+    """Give the events of an instance as they are stored now, oldest occurrence first; of one name, or all."""
+    models = events_models()
+    if models is None:
+        raise RuntimeError("This needs events: add 'automation.events' to INSTALLED_APPS.")
+    events = models.Event.objects.for_entity(instance)
+    return [event for event in events if name in {None, event.event_name}]
+
+
+def deliveries_of(callback: Any, instance: Any = None) -> list[Any]:
+    """Give the calls owed to and made of a callback (the function or its name), for one instance or all."""
+    models = events_models()
+    if models is None:
+        raise RuntimeError("This needs events: add 'automation.events' to INSTALLED_APPS.")
+    rows = (
+        models.EventDelivery.objects.filter(callback=callback_name(callback))
+        .select_related("event")
+        .order_by("created_at", "pk")
+    )
+    if instance is None:
+        return list(rows)
+    events = {event.pk for event in events_of(instance)}
+    return [row for row in rows if row.event_id in events]
+
+
+def callback_name(callback: Any) -> str:
+    """Give the name under which the calls of a callback are stored: the one it was registered with."""
+    if isinstance(callback, str):
+        return callback
+    for registered in import_module("automation.events.callbacks").callback_registry.all():
+        if registered.function is callback:
+            return str(registered.name)
+    return f"{callback.__module__}.{callback.__qualname__}"
+
+
+def workflow_name(workflow: Any) -> str:
+    """Give the name under which the runs of a workflow are stored."""
+    if isinstance(workflow, str):
+        return workflow
+    return str(registry().to_start(workflow).name)
+
+
+def reference(instance: Any) -> str:
+    """Give `app_label.model:pk` of an instance, as runs and events name what they are about."""
+    return f"{instance._meta.concrete_model._meta.label_lower}:{instance.pk}"
+
+
+def _all_runs(name: str | None) -> list[Any]:
+    storage = _storage()
+    if not hasattr(storage, "alias"):
+        if not hasattr(storage, "runs"):
+            raise RuntimeError(f"{storage!r} cannot list its runs. Ask about one run, by the Run or its id.")
+        return list(storage.runs())
+    rows = _models().WorkflowRun.objects.using(storage.alias)
+    ids = (rows if name is None else rows.filter(name=name)).values_list("pk", flat=True)
+    return [run for run in map(storage.load, ids) if run is not None]
+
+
+def _storage() -> Any:
+    wiring = workflows_wiring()
+    if wiring is None or wiring.storage is None:
+        raise RuntimeError(
+            "There are no runs to look at: the engine has no storage. Add 'automation.workflows' to INSTALLED_APPS, "
+            "or use Harness(storage=MemoryStorage())."
+        )
+    return wiring.storage
+
+
+def _models() -> Any:
+    models = workflows_models()
+    assert models is not None, "a storage with an alias is DjangoStorage, which is bound by the app"
+    return models
+
+
+def _not_one(workflow: Any, found: Sequence[Any]) -> str:
+    if found:
+        listed = "\n".join(f"  {run.id} {run.status}" for run in found)
+        return f"There are {len(found)} runs of {workflow_name(workflow)!r}; say which one, by its run or id:\n{listed}"
+    names = sorted({run.name for run in runs_of()})
+    others = f"There are runs of: {', '.join(names)}." if names else "There is no run at all."
+    return f"There is no run of {workflow_name(workflow)!r}. {others}"

@@ -1,0 +1,84 @@
+"""Which parts of the house are there: this package requires neither events nor workflows, and uses what it finds."""
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+__all__ = [
+    "database_is_open",
+    "engine",
+    "events_models",
+    "events_wiring",
+    "registry",
+    "wirings",
+    "workflows_models",
+    "workflows_wiring",
+]
+
+
+def wirings() -> list[Any]:
+    """Give the wiring of each package that is installed: where a clock or an executor is plugged in."""
+    return [wiring for wiring in (events_wiring(), workflows_wiring()) if wiring is not None]
+
+
+def events_wiring() -> Any:
+    """Give the wiring of events, or None when the package is not installed."""
+    return _wiring("automation.events")
+
+
+def workflows_wiring() -> Any:
+    """Give the wiring of workflows, or None when the package is not installed."""
+    return _wiring("automation.workflows")
+
+
+def engine() -> Any:
+    """Give the engine. Raises RuntimeError with the remedy when workflows are not installed."""
+    if find_spec("automation.workflows") is None:
+        raise RuntimeError("This needs workflows: install automation-workflows beside automation-testing.")
+    return import_module("automation.workflows.core").engine
+
+
+def registry() -> Any:
+    """Give the registry of workflows. Raises as `engine` does."""
+    engine()
+    return import_module("automation.workflows.authoring.registry").registry
+
+
+def events_models() -> ModuleType | None:
+    """Give the models module of events when Django is set up and has the app, else None."""
+    return _models("automation.events")
+
+
+def workflows_models() -> ModuleType | None:
+    """Give the models module of workflows when Django is set up and has the app, else None."""
+    return _models("automation.workflows")
+
+
+def database_is_open() -> bool:
+    """Tell whether this test may use the database: pytest-django and SimpleTestCase forbid it to tests that do not ask.
+
+    Where it is forbidden, no row can be due.
+    """
+    django_db = sys.modules.get("django.db")
+    if django_db is None:
+        return False
+    try:
+        django_db.connection.ensure_connection()
+    except (RuntimeError, AssertionError):
+        # What pytest-django and what Django's SimpleTestCase raise. An error of the database itself is neither.
+        return False
+    return True
+
+
+def _wiring(package: str) -> Any:
+    # The ports import neither Django nor pydantic, so this is cheap and safe before settings are read.
+    return import_module(f"{package}.ports").wiring if find_spec(package) is not None else None
+
+
+def _models(package: str) -> ModuleType | None:
+    registry = sys.modules.get("django.apps")
+    if registry is None or not registry.apps.ready or not registry.apps.is_installed(package):
+        return None
+    return import_module(f"{package}.models")

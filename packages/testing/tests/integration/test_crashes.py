@@ -1,0 +1,274 @@
+"""A worker dies at each point where it can, and the story must end alike."""
+
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.utils import timezone
+
+from automation.events.callbacks import callback_registry
+from automation.testing import Harness, UnsafeStepError
+from automation.testing.crashes import Passage
+from automation.workflows.core import complete, engine, get_wake
+from automation.workflows.engine.faults import POINTS
+from tests.shop import automations
+from tests.shop.automations import Careful, Careless, Chase, Patient, Prepare, note_payment
+from tests.shop.models import Entry, Order
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def nothing_posted():
+    automations.outside.clear()
+
+
+def texts():
+    return sorted(Entry.objects.values_list("text", flat=True))
+
+
+class TestEveryCrashPoint:
+    def test_steps_that_write_to_the_database_are_safe(self, automation):
+        def story():
+            run = automation.start(Careful, number=1)
+            automation.advance(minutes=5)
+            automation.assert_completed(run)
+            return texts()
+
+        assert automation.at_every_crash_point(story) >= 15
+
+    @pytest.mark.automation(inline=True)
+    def test_without_a_queue_the_story_is_told_with_one(self, automation):
+        def story():
+            automation.assert_completed(automation.start(Careless, number=1))
+
+        assert automation.at_every_crash_point(story) >= 8
+
+    def test_a_step_that_posts_a_letter_is_named_with_the_remedy(self, automation):
+        def story():
+            automations.outside.clear()
+            automation.start(Careless, number=1)
+            return list(automations.outside)
+
+        with pytest.raises(UnsafeStepError) as caught:
+            automation.at_every_crash_point(story)
+
+        said = str(caught.value)
+        assert said.startswith("Step 'post_letter' of 'shop.careless' is not safe to repeat.")
+        assert "'prepare'" not in said.splitlines()[0] + said.splitlines()[1]
+        assert "returned: ['letter 1', 'letter 1']" in said
+        assert "instead of ['letter 1']" in said
+        assert "get_wake().idempotency_key" in said
+
+    def test_one_that_asks_first_is_safe(self, automation):
+        def story():
+            posted = {}
+
+            def post(workflow):
+                posted[get_wake().idempotency_key] = f"letter {workflow.context.number}"
+                return complete()
+
+            with automation.stub_step(Careless, "post_letter", does=post):
+                automation.start(Careless, number=1)
+            return list(posted.values())
+
+        automation.at_every_crash_point(story)
+
+    def test_mails_are_compared_without_being_asked_for(self, automation):
+        def post(workflow):
+            mail.send_mail("Your letter", "", None, ["ada@example.com"])
+            return complete()
+
+        def story():
+            with automation.stub_step(Careless, "post_letter", does=post):
+                automation.start(Careless, number=1)
+
+        with pytest.raises(UnsafeStepError, match=r"mails: \['Your letter to ada@example.com', 'Your letter to ada"):
+            automation.at_every_crash_point(story)
+        assert mail.outbox == []
+
+    def test_the_times_of_the_story_stay_true(self, automation):
+        def story():
+            run = automation.start(Chase)
+            automation.advance(hours=1, seconds=2)
+            automation.advance(days=30)
+            return automation.assert_completed(run, chased=2).finished_at
+
+        assert automation.at_every_crash_point(story) >= 20
+
+    def test_callbacks_are_watched_too(self, automation):
+        def story():
+            order = automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3)), status="paid")
+            automation.advance_to(order.pickup_at)
+            automation.assert_completed(Prepare)
+            return len(texts())
+
+        assert automation.at_every_crash_point(story) >= 8
+
+    def test_a_callback_that_posts_a_letter_is_found(self, automation):
+        def post(event):
+            automations.outside.append("letter")
+
+        callback_registry.register(post, "pickup_due", name="shop.post", offset=timedelta(minutes=-10), background=True)
+        try:
+
+            def story():
+                automations.outside.clear()
+                order = automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3)))
+                automation.advance_to(order.pickup_at)
+                return list(automations.outside)
+
+            with pytest.raises(UnsafeStepError, match=r"(?s)^Callback 'shop.post' is not safe.*\['letter', 'letter'\]"):
+                automation.at_every_crash_point(story)
+        finally:
+            callback_registry.unregister("shop.post")
+
+    def test_a_callback_right_after_the_commit_is_watched_as_well(self, automation):
+        def post(event):
+            automations.outside.append("letter")
+
+        def story():
+            automations.outside.clear()
+            automation.save(Order(), status="paid")
+            return list(automations.outside)
+
+        callback_registry.register(post, "order_paid", name="shop.post_at_once")
+        try:
+            with pytest.raises(UnsafeStepError, match=r"^Callback 'shop.post_at_once' is not safe to repeat"):
+                automation.at_every_crash_point(story)
+        finally:
+            callback_registry.unregister("shop.post_at_once")
+
+    def test_an_error_of_the_story_after_a_death_is_told_with_the_point(self, automation):
+        def story():
+            automations.outside.clear()
+            automation.start(Careless, number=1)
+            return {1: "fine"}[len(automations.outside)]
+
+        with pytest.raises(UnsafeStepError, match="KeyError: 2"):
+            automation.at_every_crash_point(story)
+
+    def test_an_assertion_of_the_story_that_fails_after_a_death_is_told_with_the_point(self, automation):
+        def story():
+            automations.outside.clear()
+            automation.start(Careless, number=1)
+            assert automations.outside == ["letter 1"], "one letter, please"
+
+        with pytest.raises(UnsafeStepError, match="one letter, please"):
+            automation.at_every_crash_point(story)
+
+    def test_a_story_that_fails_undisturbed_fails_as_itself(self, automation):
+        def story():
+            run = automation.start(Chase)
+            automation.assert_completed(run)
+
+        with pytest.raises(AssertionError, match=r"^Expected it to be COMPLETED") as caught:
+            automation.at_every_crash_point(story)
+        assert not isinstance(caught.value, UnsafeStepError)
+
+    def test_each_telling_is_undone(self, automation):
+        began = automation.clock.now()
+
+        def story():
+            automation.save(Order(), status="paid")
+            automation.advance(minutes=1)
+            return Entry.objects.count()
+
+        assert automation.at_every_crash_point(story) > 0
+
+        assert not Entry.objects.exists()
+        assert not Order.objects.exists()
+        assert automation.clock.now() == began
+        assert automation.executor.pending == ()
+
+    def test_it_begins_at_the_present_state(self, automation):
+        order = automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3)))
+
+        def story():
+            automation.advance_to(order.pickup_at)
+            automation.assert_completed(Prepare)
+
+        automation.at_every_crash_point(story)
+
+        automation.assert_waiting(Prepare)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_it_works_where_commits_are_real(self, automation):
+        def story():
+            order = automation.save(Order(), status="paid")
+            automation.assert_called(note_payment, about=order)
+            return len(texts())
+
+        assert automation.at_every_crash_point(story) > 0
+
+        assert not Order.objects.exists()
+
+
+class TestPoints:
+    def test_stories_of_this_suite_pass_every_point_that_a_worker_can_die_at(self, automation):
+        passage = Passage(is_at_work=automation._is_at_work)
+
+        with passage.watched():
+            order = automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3)), status="paid")
+            automation.start(Chase)
+            automation.start(Careful, number=1)
+            automation.start(Patient)
+            engine.start(Chase)
+            automation.commit()
+            automation.executor.drop()
+            automation.save(order)
+            automation.advance(days=40)
+
+        # `start.before_commit` is passed by whoever starts a run: a process of the user, not a worker.
+        assert passage.names == {*POINTS, "callback.before_body", "callback.after_body"} - {"start.before_commit"}
+
+
+class TestOneDeath:
+    def test_a_process_that_dies_right_after_its_commit_leaves_the_call_to_the_sweep(self, automation):
+        with automation.worker_dies("callback.after_body"):
+            order = automation.save(Order(), status="paid")
+
+        assert automation.executor.deaths == 1
+        automation.assert_not_called(note_payment)
+        automation.advance(minutes=10)
+        automation.assert_called(note_payment, about=order, times=1)
+        assert texts() == [f"paid {order.pk}"]
+
+    @pytest.mark.automation(inline=True)
+    def test_without_a_queue_a_worker_can_be_made_to_die_all_the_same(self, automation):
+        with automation.worker_dies("finish.before_commit"):
+            run = automation.start(Careful, number=1)
+
+        assert automation.run(run).status == "running"
+
+    def test_the_claim_of_the_dead_is_over_after_some_minutes(self):
+        with Harness() as automation:
+            with automation.worker_dies("finish.before_commit"):
+                run = automation.start(Careful, number=1)
+
+            assert automation.executor.deaths == 1
+            assert automation.run(run).status == "running"
+            assert texts() == []
+            automation.advance(minutes=10)
+            automation.assert_completed(run)
+            assert texts() == ["first 1", "second 1", "third 1"]
+
+    def test_the_second_to_pass_may_be_the_one_to_die(self):
+        with Harness() as automation, automation.worker_dies("finish.before_commit", time=2):
+            automation.start(Careful, number=1)
+
+            assert texts() == ["first 1"]
+
+    def test_a_run_that_kills_every_worker_ends_failed(self):
+        with Harness() as automation:
+            with automation.worker_dies("step.after_body", time=None):
+                run = automation.start(Careful, number=1)
+                automation.advance(hours=1)
+
+            automation.assert_failed(run)
+            assert texts() == []
+
+    def test_an_unknown_point_is_refused(self, automation):
+        refusal = r"'nowhere' is not a point where a worker can die\. Points: start\.before_commit"
+        with pytest.raises(ValueError, match=refusal), automation.worker_dies("nowhere"):
+            pass

@@ -1,0 +1,339 @@
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from automation.events.models import Event
+from automation.testing import Faults, Harness, Kind, NeverIdleError
+from automation.workflows.core import complete, engine
+from tests.shop.automations import Chase, Patient, Prepare, call_customer, note_payment
+from tests.shop.models import Entry, Order
+
+pytestmark = pytest.mark.django_db
+MODES = [
+    pytest.param({}, id="queued"),
+    pytest.param({"inline": True}, id="inline"),
+    pytest.param({"faults": Faults(seed=3, duplicate=0.5, reorder=True)}, id="doubled"),
+]
+
+
+def texts():
+    return sorted(Entry.objects.values_list("text", flat=True))
+
+
+@pytest.fixture(params=MODES)
+def automation(request):
+    with Harness(**request.param) as automation:
+        yield automation
+
+
+class TestVerbs:
+    def test_save_lets_happen_what_follows_from_it(self, automation):
+        order = automation.save(Order(), status="paid")
+
+        automation.assert_occurred(order, "order_paid")
+        automation.assert_called(note_payment, about=order)
+        assert texts() == [f"paid {order.pk}"]
+
+    def test_several_may_be_saved_together(self, automation):
+        one, two = Order(), Order()
+
+        assert automation.save(one, two, status="paid") is one
+        assert len(texts()) == 2
+
+    def test_delete_lets_happen_what_follows_from_it(self, automation):
+        order = automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3)))
+
+        automation.delete(order)
+
+        automation.assert_cancelled(Prepare)
+
+    def test_start_gives_the_run_as_it_is_when_nothing_more_is_due(self, automation):
+        run = automation.start(Chase)
+
+        assert (run.status, run.current_step) == ("waiting", "await_payment")
+
+    def test_signal_wakes_what_waits_for_it(self, automation):
+        run = automation.start(Chase)
+
+        automation.signal("paid", {"paid": True})
+
+        automation.assert_waiting(run, at="rest", paid=True)
+
+    def test_an_event_wakes_a_run_that_waits_for_it(self, automation):
+        run = automation.start(Patient)
+
+        automation.save(Order(), status="paid")
+
+        automation.assert_completed(run, seen=True)
+
+    def test_advance_stops_at_each_due_moment_in_order(self, automation):
+        order = automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3)))
+        begun = automation.clock.now()
+
+        automation.advance(hours=2, minutes=45)
+
+        assert texts() == [f"call {order.pk}", f"packed {order.pk}"]
+        assert automation.run(Prepare).finished_at == begun + timedelta(hours=2)
+        automation.assert_not_occurred(order, "pickup_due")
+        automation.advance(minutes=15)
+        automation.assert_occurred(order, "pickup_due")
+        automation.assert_called(call_customer)
+
+    def test_one_long_step_of_the_clock_is_as_good_as_many_short_ones(self, automation):
+        run = automation.start(Chase)
+
+        automation.advance(days=365)
+
+        stored = automation.assert_completed(run, chased=2)
+        assert stored.finished_at - stored.created_at == timedelta(days=30, hours=1, seconds=2)
+
+    def test_what_was_armed_before_the_harness_was_there_is_due_all_the_same(self, automation):
+        with Harness() as earlier:
+            order = earlier.save(Order(pickup_at=timezone.now() + timedelta(hours=3)))
+
+        automation.advance(hours=3)
+
+        automation.assert_occurred(order, "pickup_due")
+
+    def test_moving_the_clock_itself_is_the_same(self, automation):
+        run = automation.start(Chase)
+
+        automation.clock.advance(hours=1)
+
+        automation.assert_waiting(run, at="chase")
+
+    def test_a_plain_save_waits_for_a_verb_because_nothing_is_committed(self, automation):
+        order = Order.objects.create(status="paid")
+        automation.assert_not_called(note_payment)
+
+        automation.run_until_idle()
+
+        automation.assert_called(note_payment, about=order)
+
+    def test_used_within_work_it_does_not_nest(self, automation):
+        def work(workflow):
+            automation.save(Order(), status="paid")
+            automation.run_until_idle()
+            return complete()
+
+        with automation.stub_step(Chase, "await_payment", does=work):
+            run = automation.start(Chase)
+
+        automation.assert_completed(run)
+        assert len(texts()) == 1
+
+
+class TestFaultyQueue:
+    def test_what_the_queue_loses_the_sweeps_find(self):
+        with Harness() as automation:
+            run = automation.start(Chase)
+            automation.executor.drop()
+            automation.advance(hours=1)
+            automation.executor.drop()
+            automation.advance(days=365)
+
+            automation.assert_completed(run, chased=2)
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_whatever_it_does_the_outcome_is_the_same(self, seed):
+        faults = Faults(seed=seed, duplicate=0.3, drop=0.3, delay=0.3, reorder=True)
+        with Harness(faults=faults) as automation:
+            run = automation.start(Chase)
+            order = automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3)), status="paid")
+            automation.advance(days=365)
+
+            automation.assert_completed(run, chased=2)
+            assert texts() == [f"call {order.pk}", f"packed {order.pk}", f"paid {order.pk}"]
+
+
+class TestQueue:
+    def test_shows_what_is_queued_and_when_it_is_due(self):
+        with Harness() as automation:
+            run = automation.start(Chase)
+
+            timer = next(message for message in automation.executor.pending if message.id == run.id)
+
+            assert (timer.kind, timer.due_at) == (Kind.RUN, run.wake_at)
+            assert f"run {run.id}" in str(automation.executor)
+
+    def test_inline_has_no_queue(self):
+        with Harness(inline=True) as automation:
+            automation.start(Chase)
+
+            assert automation.executor.pending == ()
+
+    def test_single_messages_may_be_run_by_hand(self):
+        with Harness() as automation:
+            run = engine.start(Chase)
+            automation.commit()
+            assert automation.run(run).status == "ready"
+
+            automation.executor.run_next()
+
+            automation.assert_waiting(run)
+
+
+class TestCommits:
+    def test_what_is_sent_inside_a_transaction_is_queued_by_its_commit(self):
+        with Harness() as automation:
+            engine.start(Chase)
+            assert automation.executor.pending == ()
+
+            automation.commit()
+
+            assert len(automation.executor.pending) == 1
+
+
+class TestIdle:
+    def test_a_run_that_starts_itself_for_ever_is_reported(self):
+        def again(_):
+            engine.start(Chase)
+            return complete()
+
+        with Harness() as automation, automation.stub_step(Chase, "await_payment", does=again):
+            engine.start(Chase)
+
+            with pytest.raises(NeverIdleError, match="something starts itself"):
+                automation.run_until_idle(limit=50)
+
+
+class TestLooking:
+    def test_a_workflow_stands_for_its_only_run(self, automation):
+        run = automation.start(Chase)
+
+        assert automation.run(Chase).id == automation.run("shop.chase").id == automation.run(str(run.id) and run).id
+
+    def test_no_run_is_said_with_the_workflows_that_have_some(self, automation):
+        automation.start(Chase)
+
+        with pytest.raises(AssertionError, match=r"There is no run of 'shop.patient'. There are runs of: shop.chase."):
+            automation.run(Patient)
+
+    def test_several_runs_are_listed(self, automation):
+        one, two = automation.start(Chase), automation.start(Chase)
+
+        with pytest.raises(AssertionError, match=r"There are 2 runs of 'shop\.chase'; say which") as caught:
+            automation.run(Chase)
+        assert f"{one.id} waiting" in str(caught.value)
+        assert f"{two.id} waiting" in str(caught.value)
+
+    def test_runs_are_found_by_what_they_are_about(self, automation):
+        one, two = (automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3))) for _ in range(2))
+
+        assert [run.entity.id for run in automation.runs(about=two)] == [str(two.pk)]
+        assert len(automation.runs(Prepare)) == 2
+        assert automation.runs(Patient, about=one) == []
+
+    def test_an_unknown_event_is_answered_with_those_that_exist(self, automation):
+        order = automation.save(Order())
+
+        with pytest.raises(AssertionError, match=r"no event 'order_piad'\. It has: order_paid, pickup_due\."):
+            automation.event(order, "order_piad")
+
+
+class TestClaims:
+    def test_a_claim_that_does_not_hold_shows_the_story_and_why_it_waits(self, automation):
+        run = automation.start(Chase)
+
+        with pytest.raises(AssertionError) as caught:
+            automation.assert_completed(run)
+
+        said = str(caught.value)
+        assert said.startswith(f"Expected it to be COMPLETED.\nshop.chase {run.id} is WAITING at step 'await_payment'")
+        assert "waits for the signal 'paid'" in said
+        assert "until 2030-01-07 10:00:00 UTC (in 1:00:00), then goes to chase" in said
+        assert "2030-01-07 09:00:00  await_payment: wait" in said
+        assert "It is 2030-01-07 09:00:00 UTC, and in the queue:\n  " in said
+
+    def test_a_retry_is_told_with_its_error(self, automation):
+        run = automation.start(Chase)
+        automation.advance(hours=1)
+
+        story = automation.timeline(run)
+
+        assert re.search(r"chase: retry .*line is busy", story)
+        automation.advance(seconds=2)
+        assert "chase (attempt 2): goto rest" in automation.timeline(run)
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"at": "chase"}, "Expected it to wait at step 'chase'"),
+            ({"for_signal": "money"}, "Expected it to wait for 'money'"),
+            ({"for_event": "order_paid"}, "Expected it to wait for 'event:order_paid'"),
+            ({"until": "2030-01-07T11:00:00+00:00"}, "Expected it to wait until 2030-01-07 11:00:00"),
+            ({"paid": True}, "Expected on its Context: {'paid': True}"),
+        ],
+        ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
+    )
+    def test_each_part_of_a_wait_is_compared(self, automation, wrong, message):
+        run = automation.start(Chase)
+        right = {"at": "await_payment", "for_signal": "paid", "until": "2030-01-07T10:00+00:00", "paid": False}
+        automation.assert_waiting(run, **right)
+
+        with pytest.raises(AssertionError, match=re.escape(message)):
+            automation.assert_waiting(run, **wrong)
+
+    def test_failed_compares_the_error(self, automation):
+        with automation.stub_step(Chase, "await_payment", raises=LookupError("no such customer")):
+            run = automation.start(Chase)
+            automation.advance(minutes=1)
+
+        automation.assert_failed(run, match="no such customer")
+        with pytest.raises(AssertionError, match="Expected an error that matches 'out of stock'"):
+            automation.assert_failed(run, match="out of stock")
+
+    def test_paused_and_cancelled(self, automation):
+        run = automation.start(Chase)
+
+        engine.pause(run.id)
+        automation.assert_paused(run)
+        engine.cancel(run.id)
+        automation.assert_cancelled(run)
+
+    def test_no_run_shows_the_one_there_is(self, automation):
+        automation.assert_no_run(Chase)
+        run = automation.start(Chase)
+
+        with pytest.raises(AssertionError, match=rf"no such run\.\nshop.chase {run.id}"):
+            automation.assert_no_run(Chase)
+
+    def test_pending_compares_the_date(self, automation):
+        at = timezone.now() + timedelta(hours=3)
+        order = automation.save(Order(pickup_at=at))
+
+        automation.assert_pending(order, "pickup_due", at=at)
+        with pytest.raises(AssertionError, match=r"Expected it at .*\npickup_due of testing_shop.order"):
+            automation.assert_pending(order, "pickup_due", at=at + timedelta(hours=1))
+
+    def test_occurred_tells_how_the_event_stands(self, automation):
+        order = automation.save(Order())
+
+        with pytest.raises(AssertionError, match=r"Expected 'order_paid' to be OCCURRED 1 time\(s\)\.\norder_paid of"):
+            automation.assert_occurred(order, "order_paid")
+
+    def test_called_lists_what_is_owed(self, automation):
+        with pytest.raises(AssertionError, match=r"Expected 1 call\(s\) of .*note_payment.* there were 0.*\n  none"):
+            automation.assert_called(note_payment)
+
+
+class TestBeingLeft:
+    def test_everything_is_as_before(self):
+        from automation.events.ports import wiring as events
+        from automation.workflows.ports import wiring as workflows
+
+        before = (events.clock, events.dispatcher, workflows.clock, workflows.executor, workflows.storage)
+        with Harness():
+            assert events.dispatcher is workflows.executor is not None
+        assert (events.clock, events.dispatcher, workflows.clock, workflows.executor, workflows.storage) == before
+        assert datetime.now(UTC).year < 2030
+
+    def test_it_decorates_a_function(self):
+        @Harness(at="2040-01-01T00:00+00:00")
+        def story(automation):
+            automation.save(Order(), status="paid")
+            return Event.objects.get(event_name="order_paid").occurred_at
+
+        assert story().year == 2040

@@ -1,0 +1,1 @@
+"""Durable workflows. The names to import live in `automation.workflows.core`; this module imports nothing."""

@@ -1,0 +1,1 @@
+"""What people write workflows with. `automation.workflows.core` re-exports the names."""

@@ -1,0 +1,37 @@
+"""Model instances by name: what a run, an event or a wait is about."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from automation.workflows.errors import DefinitionError
+
+__all__ = ["EntityRef", "entity_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityRef:
+    """A model instance by name: what a run or an event is about."""
+
+    type: str
+    """`app_label.model`, lower-case."""
+    id: str
+    """`str(pk)`."""
+
+    def __str__(self) -> str:
+        return f"{self.type}:{self.id}"
+
+
+def entity_of(thing: Any) -> EntityRef:
+    """Give the reference of a model instance; a reference is given back as it is.
+
+    Reads nothing but `_meta` and `pk`, so that it needs no Django. Raises DefinitionError for anything else.
+    """
+    if isinstance(thing, EntityRef):
+        return thing
+    meta = getattr(thing, "_meta", None)
+    if meta is None or getattr(thing, "pk", None) is None:
+        raise DefinitionError(
+            f"entity={thing!r} is not a saved model instance. Pass the instance itself, EntityRef(type=..., id=...), "
+            "or ANY for every entity."
+        )
+    return EntityRef(type=str(meta.concrete_model._meta.label_lower), id=str(thing.pk))

@@ -1,0 +1,178 @@
+"""What a project can get wrong, told by `manage.py check` before it costs a night."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from automation.workflows.conf import DEFAULTS, configured, database_alias, policy, setting
+
+__all__ = ["check_database", "check_namespace", "check_settings", "register_checks"]
+
+
+def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Look at `AUTOMATION_WORKFLOWS` and at what the engine needs of Django's own settings."""
+    try:
+        given = configured()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="automation_workflows.E001")]
+    found = [*_unknown_keys(given), *_wrong_values(given), *_time_zone(), *_alias()]
+    return found or list(_redaction()) or list(_durations())
+
+
+def _unknown_keys(given: Iterable[str]) -> Iterator[CheckMessage]:
+    for key in given:
+        if key in DEFAULTS:
+            continue
+        near = get_close_matches(str(key), DEFAULTS, n=1)
+        meant = f"Did you mean {near[0]!r}? " if near else ""
+        yield Error(
+            f"AUTOMATION_WORKFLOWS has the key {key!r}, which means nothing.",
+            hint=f"{meant}Known keys: {', '.join(sorted(DEFAULTS))}.",
+            id="automation_workflows.E002",
+        )
+
+
+def _wrong_values(given: Any) -> Iterator[CheckMessage]:
+    for key, default in DEFAULTS.items():
+        value = given.get(key, default)
+        kind = str if callable(default) else type(default)
+        if callable(default) and callable(value):
+            continue
+        if not isinstance(value, kind) or isinstance(value, bool):
+            yield Error(
+                f"AUTOMATION_WORKFLOWS[{key!r}] is {value!r}; it must be a {kind.__name__}.",
+                hint=f"The default is {default!r}." if not callable(default) else "Give the dotted path of a function.",
+                id="automation_workflows.E003",
+            )
+        elif (isinstance(value, int) and value <= 0) or (isinstance(value, timedelta) and value <= timedelta(0)):
+            yield Error(
+                f"AUTOMATION_WORKFLOWS[{key!r}] is {value!r}; it must be more than nothing.",
+                hint=f"The default is {default!r}.",
+                id="automation_workflows.E004",
+            )
+
+
+def _time_zone() -> Iterator[CheckMessage]:
+    if not settings.USE_TZ:
+        yield Error(
+            "USE_TZ is False, but workflows keep aware times, which this project's databases would refuse.",
+            hint="Set USE_TZ = True.",
+            id="automation_workflows.E005",
+        )
+
+
+def _alias() -> Iterator[CheckMessage]:
+    alias = database_alias()
+    if alias not in settings.DATABASES:
+        yield Error(
+            f"AUTOMATION_WORKFLOWS['DATABASE'] is {alias!r}, which is not in DATABASES.",
+            hint=f"There are: {', '.join(settings.DATABASES)}.",
+            id="automation_workflows.E010",
+        )
+
+
+def _durations() -> Iterator[CheckMessage]:
+    if setting("KEY_RETENTION") < max(setting("RUN_RETENTION"), setting("FAILED_RETENTION")):
+        yield checks.Warning(
+            "AUTOMATION_WORKFLOWS['KEY_RETENTION'] is shorter than the retention of runs, so it has no effect.",
+            hint="A run's key is kept at least as long as the run; give KEY_RETENTION a longer time.",
+            id="automation_workflows.W006",
+        )
+    if policy().claim_margin >= policy().step_timeout:
+        yield checks.Warning(
+            "AUTOMATION_WORKFLOWS['CLAIM_MARGIN'] is as long as STEP_TIMEOUT: a run that lost its worker waits twice "
+            "as long as it must.",
+            hint="A margin of some seconds is enough to store a result.",
+            id="automation_workflows.W007",
+        )
+
+
+def _redaction() -> Iterator[CheckMessage]:
+    path = configured().get("REDACT")
+    if not isinstance(path, str):
+        return
+    try:
+        policy()
+    except ImportError as error:
+        yield Error(
+            f"AUTOMATION_WORKFLOWS['REDACT'] is {path!r}, which cannot be imported: {error}.",
+            hint="Give the dotted path of a function that takes a text and gives a text.",
+            id="automation_workflows.E008",
+        )
+
+
+def check_namespace(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """See that `automation` is a namespace, not somebody's package in whose place ours cannot be found."""
+    shadow = getattr(import_module("automation"), "__file__", None)
+    if shadow is None:
+        return []
+    return [
+        Error(
+            f"{shadow} makes `automation` a regular package, which hides other parts of the automation namespace.",
+            hint="Rename that package, or remove its __init__.py.",
+            id="automation_workflows.E009",
+        )
+    ]
+
+
+def check_database(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
+) -> list[CheckMessage]:
+    """Look at how the database that holds the runs is set up; runs with `--database` and with `migrate`."""
+    if not databases or (alias := database_alias()) not in databases:
+        return []
+    return [*_sqlite(connections[alias], alias), *_isolation(connections[alias], alias)]
+
+
+def _sqlite(connection: BaseDatabaseWrapper, alias: str) -> Iterator[CheckMessage]:
+    if connection.vendor != "sqlite":
+        return
+    if connection.settings_dict.get("OPTIONS", {}).get("transaction_mode") not in {"IMMEDIATE", "EXCLUSIVE"}:
+        yield checks.Warning(
+            f"DATABASES[{alias!r}] is SQLite without IMMEDIATE transactions: two writers that meet fail at once with "
+            "'database is locked', whatever the timeout.",
+            hint="Set OPTIONS = {'transaction_mode': 'IMMEDIATE', 'timeout': 20, "
+            "'init_command': 'PRAGMA journal_mode=WAL;'}.",
+            id="automation_workflows.W011",
+        )
+
+
+def _isolation(connection: BaseDatabaseWrapper, alias: str) -> Iterator[CheckMessage]:
+    level = _isolation_level(connection)
+    if level not in {None, "read committed"}:
+        yield checks.Warning(
+            f"DATABASES[{alias!r}] runs transactions at {level.upper()}. Workflows are written for READ COMMITTED: "
+            "above it, a wait may miss a signal that was sent while its step was running, until its timeout.",
+            hint="Remove 'isolation_level' from OPTIONS, or set it to read committed.",
+            id="automation_workflows.W012",
+        )
+
+
+def _isolation_level(connection: BaseDatabaseWrapper) -> str | None:
+    """Give the level that the settings ask for; None where they leave Django's default, which is READ COMMITTED."""
+    options = connection.settings_dict.get("OPTIONS", {})
+    if "isolation_level" not in options:
+        return None
+    level = options["isolation_level"]
+    if connection.vendor == "mysql":
+        return "repeatable read" if level is None else str(level).lower()
+    # psycopg's IsolationLevel, or its number.
+    names = {1: "read uncommitted", 2: "read committed", 3: "repeatable read", 4: "serializable"}
+    return names.get(int(level), str(level)) if connection.vendor == "postgresql" else None
+
+
+def register_checks() -> None:
+    """Register the checks; called by `ready()`, and harmless when called again."""
+    register(check_settings)
+    register(check_namespace)
+    register(check_database, Tags.database)

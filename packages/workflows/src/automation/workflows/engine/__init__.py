@@ -1,0 +1,1 @@
+"""The engine: claim, invoke, decide, apply, enqueue."""

@@ -1,0 +1,57 @@
+"""An exception as text that every database keeps: bounded, without values of fields, without halves of characters."""
+
+import re
+import traceback
+from collections.abc import Callable
+
+from pydantic import ValidationError
+
+from automation.workflows.authoring.contexts import problems
+
+__all__ = ["bounded", "describe", "summarise"]
+
+_SUMMARY = 200
+_LOOKED_AT = 256 * 1024
+"""Characters of a message that are read at all: some carry a whole response."""
+_ROW_VALUES = re.compile(r"(?<=Duplicate entry )'.*'(?= for key)|\n(DETAIL|CONTEXT):.*", re.DOTALL)
+"""Where MariaDB, MySQL and PostgreSQL quote the values of a row in an error."""
+
+
+def describe(error: BaseException, length: int, redact: Callable[[str], str]) -> str:
+    """Give type and message on the first line, then the traceback."""
+    frames = "".join(_frames(error))
+    return bounded(f"{summarise(error, length)}\n\n{frames}", length, redact)
+
+
+def bounded(text: str, length: int, redact: Callable[[str], str]) -> str:
+    """Give a text as it may be stored."""
+    return _storable(redact(text))[:length]
+
+
+def summarise(error: BaseException, length: int = _SUMMARY) -> str:
+    """Give type and message as one line."""
+    message = " ".join(_message(error).split())
+    name = type(error).__name__
+    return _storable(f"{name}: {message}" if message else name)[:length]
+
+
+def _message(error: BaseException) -> str:
+    """Give what the exception says; pydantic's own text would quote the values, which may be personal."""
+    if isinstance(error, ValidationError):
+        return problems(error)
+    try:
+        return _ROW_VALUES.sub("", str(error)[:_LOOKED_AT])
+    except Exception:  # noqa: BLE001 - __str__ of a user's exception may raise anything
+        return "(its __str__ raised)"
+
+
+def _frames(error: BaseException) -> list[str]:
+    """Give file, line and function of each frame, innermost last, without local values."""
+    return [
+        f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n    {frame.line or ""}\n'
+        for frame in traceback.extract_tb(error.__traceback__, limit=-30)
+    ]
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,75 @@
+"""Reserved starts in memory."""
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime
+
+from automation.workflows.engine.memory.transactions import Transaction
+from automation.workflows.runs.values import Occurrence, Pause, Run, WorkflowStatus
+
+__all__ = ["MemoryPlans"]
+
+
+class MemoryPlans:
+    """The Plans of MemoryStorage: see the port for what is promised."""
+
+    def __init__(self, transaction: Callable[[], AbstractContextManager[Transaction]]) -> None:
+        self._transaction = transaction
+
+    def move(self, occurrences: Sequence[Occurrence], now: datetime) -> None:
+        """Set the times of reserved starts to their events' new dates plus their own offsets."""
+        by_id = {occurrence.id: occurrence for occurrence in occurrences}
+        with self._transaction() as open_:
+            for run in _reserved(open_, by_id):
+                assert run.occurrence is not None
+                moved = by_id[run.occurrence.id]
+                planned = None if moved.at is None else moved.at + run.offset
+                open_.changes.runs[run.id] = replace(
+                    run,
+                    revision=run.revision + 1,
+                    occurrence=replace(moved, payload=None),
+                    wake_at=planned,
+                    next_at=None if run.status is WorkflowStatus.PAUSED else planned,
+                    updated_at=now,
+                )
+
+    def withdraw(self, occurrence_ids: Sequence[str], reason: str, now: datetime) -> None:
+        """Cancel reserved starts."""
+        with self._transaction() as open_:
+            for run in _reserved(open_, set(occurrence_ids)):
+                open_.changes.runs[run.id] = replace(
+                    run,
+                    revision=run.revision + 1,
+                    status=WorkflowStatus.CANCELLED,
+                    wake_at=None,
+                    next_at=None,
+                    wake=None,
+                    pause=Pause.NONE,
+                    why=reason,
+                    updated_at=now,
+                    finished_at=now,
+                )
+
+    def reserved(self, occurrence_ids: Sequence[str]) -> Sequence[Run]:
+        """Give the reserved starts that have not begun and have not ended."""
+        with self._transaction() as open_:
+            return list(_reserved(open_, set(occurrence_ids)))
+
+
+def _reserved(open_: Transaction, occurrence_ids: Container[str]) -> Iterator[Run]:
+    """Lock and give each, in the order of ids."""
+    for run in sorted(open_.live(), key=lambda run: run.id):
+        if not _is_reserved(run, occurrence_ids):
+            continue
+        open_.lock(("run", run.id))
+        fresh = open_.run(run.id)
+        if fresh is not None and _is_reserved(fresh, occurrence_ids):
+            yield fresh
+
+
+def _is_reserved(run: Run, occurrence_ids: Container[str]) -> bool:
+    if run.has_begun or run.occurrence is None:
+        return False
+    held = run.status in {WorkflowStatus.WAITING, WorkflowStatus.PAUSED}
+    return held and run.occurrence.id in occurrence_ids

@@ -1,0 +1,102 @@
+"""The one write path: apply with compare-and-set, then what the moves owe, all in the transaction that is open."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from uuid import UUID
+
+from automation.workflows.authoring.definitions import WorkflowDefinition
+from automation.workflows.engine.hints import Hints
+from automation.workflows.engine.runtime import STALE_TRIES, Runtime
+from automation.workflows.errors import StaleRun
+from automation.workflows.runs import causes
+from automation.workflows.runs.causes import Cause
+from automation.workflows.runs.decide import decide
+from automation.workflows.runs.transition import CancelRuns, Enqueue, Send, Transition
+from automation.workflows.runs.values import Run, Signal, WorkflowStatus
+
+__all__ = ["Mover"]
+
+logger = logging.getLogger("automation.workflows")
+
+_LEVELS = {WorkflowStatus.COMPLETED: logging.INFO, WorkflowStatus.CANCELLED: logging.INFO}
+
+
+class Mover:
+    """Applies transitions and does what they owe."""
+
+    def __init__(self, runtime: Runtime, hints: Hints) -> None:
+        self._runtime = runtime
+        self._hints = hints
+        self.announce: Callable[[Iterable[str]], None] = lambda names: None
+        """Set by the engine: has signals delivered after the commit."""
+
+    def move(self, run: Run, cause: Cause, definition: WorkflowDefinition | None = None) -> Run:
+        """Decide one move and apply it; give the run after. Raises StaleRun and IllegalTransition."""
+        transition = decide(run, cause, definition, self._runtime.now())
+        self.apply([transition])
+        return transition.after
+
+    def apply(self, transitions: Sequence[Transition]) -> None:
+        """Store transitions and do what they owe. Raises StaleRun. Call inside `storage.transaction()`."""
+        if not transitions:
+            return
+        ordered = sorted(transitions, key=lambda transition: transition.before.id)
+        self._runtime.storage.apply(ordered)
+        for transition in ordered:
+            _log(transition)
+        self._do([effect for transition in ordered for effect in transition.effects])
+
+    def post(self, signals: Sequence[Signal]) -> None:
+        """Store signals and have them delivered after the commit."""
+        if signals:
+            self._runtime.mailbox.post(signals)
+            self.announce({signal.name: None for signal in signals})
+
+    def cancel(self, run_id: UUID, reason: str) -> bool:
+        """Cancel one run if it has not ended; tell whether this did it."""
+        for _ in range(STALE_TRIES):
+            run = self._runtime.storage.load(run_id)
+            if run is None or run.status.is_terminal:
+                return False
+            try:
+                self.move(run, causes.CancelRequested(reason=reason))
+            except StaleRun:
+                continue
+            return True
+        raise StaleRun(run_id, -1)
+
+    def _do(self, effects: Sequence[CancelRuns | Send | Enqueue]) -> None:
+        for effect in effects:
+            if isinstance(effect, CancelRuns):
+                for run_id in effect.run_ids:
+                    self.cancel(run_id, effect.reason)
+        self.post([effect.signal for effect in effects if isinstance(effect, Send)])
+        hints = [effect for effect in effects if isinstance(effect, Enqueue)]
+        self._hints.give([hint.run_id for hint in hints if hint.run_after is None])
+        for hint in hints:
+            if hint.run_after is not None:
+                self._hints.give([hint.run_id], hint.run_after)
+
+
+def _log(transition: Transition) -> None:
+    """One line per stored move; this is the only place that logs a run's way."""
+    before, after = transition.before, transition.after
+    level = _LEVELS.get(after.status, logging.DEBUG)
+    if "Retrying" in transition.cause or "Lost" in transition.cause:
+        level = logging.WARNING
+    if after.status is WorkflowStatus.FAILED:
+        level = logging.ERROR
+    if not logger.isEnabledFor(level):
+        return
+    logger.log(
+        level,
+        "%s %s at %s: %s, %s to %s%s",
+        after.name,
+        after.id,
+        before.current_step,
+        transition.cause,
+        before.status.value,
+        after.status.value,
+        f" ({after.error.partition(chr(10))[0]})" if level >= logging.ERROR else "",
+        extra={"run_id": str(after.id), "revision": after.revision, "cause": transition.cause},
+    )

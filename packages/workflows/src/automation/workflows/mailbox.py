@@ -1,0 +1,172 @@
+"""Signals in tables: channel rows are the locks, one row holds the position, addresses find keyed signals."""
+
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from django.db import connections
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.transaction import TransactionManagementError
+
+from automation.workflows.digests import address_digest, digest, signal_addresses
+from automation.workflows.models import (
+    MailboxPosition,
+    SignalAddress,
+    SignalChannel,
+    WorkflowReceipt,
+    WorkflowRun,
+    WorkflowSignal,
+)
+from automation.workflows.rows import run_from_row, signal_from_row, signal_row
+from automation.workflows.runs.matching import matches
+from automation.workflows.runs.values import Run, Signal, StandingWait, WorkflowStatus
+
+__all__ = ["DjangoMailbox"]
+
+_POSITION_ROW = 1
+_PAGE = 100
+"""Signals looked at together when a wait begins; nearly always the first one decides."""
+
+
+class DjangoMailbox:
+    """The Mailbox of DjangoStorage: see the port for what is promised."""
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+
+    def post(self, signals: Sequence[Signal]) -> None:
+        """Insert signals in the order given, and what they are about; those stored already are left as they are."""
+        rows = [signal_row(signal) for signal in signals]
+        WorkflowSignal.objects.using(self._alias).bulk_create(rows, ignore_conflicts=True)
+        addresses = [
+            SignalAddress(digest=address, signal_id=signal.id)
+            for signal in signals
+            for address in signal_addresses(signal)
+        ]
+        if addresses:
+            SignalAddress.objects.using(self._alias).bulk_create(addresses, ignore_conflicts=True)
+
+    def position(self) -> int:
+        """Read the one row that holds it."""
+        return self._positions().values_list("value", flat=True).first() or 0
+
+    def lock(self, name: str) -> None:
+        """Lock the channel's row, and make it when the name is new."""
+        connection = connections[self._alias]
+        if not connection.in_atomic_block:
+            raise TransactionManagementError(
+                f"Signal name {name!r} can only be locked inside storage.transaction(): the lock ends with it."
+            )
+        channels = SignalChannel.objects.using(self._alias)
+        channel = SignalChannel(digest=digest("channel", name), name=name)
+        locked = channels.select_for_update().filter(pk=channel.pk).values_list("pk")
+        if connection.features.has_select_for_update and locked:
+            return
+        # One statement makes the row and locks it, also when somebody else makes it at the same moment.
+        has_target = connection.features.supports_update_conflicts_with_target
+        channels.bulk_create(
+            [channel],
+            update_conflicts=True,
+            update_fields=["name"],
+            unique_fields=["digest"] if has_target else None,
+        )
+
+    def matching(self, run_id: UUID, wait: StandingWait) -> Signal | None:
+        """Look through what was delivered, in the order of positions, for the first that ends the wait."""
+        for row in self._delivered(run_id, wait):
+            signal = signal_from_row(row)
+            if matches(signal, wait):
+                return signal
+        return None
+
+    def undelivered(self, limit: int, *, name: str | None = None) -> Sequence[Signal]:
+        """Read what is pending; the primary key is the order of sending."""
+        rows = WorkflowSignal.objects.using(self._alias).filter(pending=True).order_by("pk")
+        if name is not None:
+            rows = rows.filter(name=name)
+        return [signal_from_row(row) for row in rows[:limit]]
+
+    def waiters(self, signal: Signal, limit: int) -> Sequence[Run]:
+        """Find waiters by index, then lock them in the order of their ids. Fewer than `limit`: there are no more."""
+        found: list[Run] = []
+        last: UUID | None = None
+        while len(found) < limit:
+            wanted = limit - len(found)
+            candidates = self._waiting(signal)
+            if last is not None:
+                candidates = candidates.filter(pk__gt=last)
+            ids = list(candidates.order_by("pk").values_list("pk", flat=True)[:wanted])
+            found += self._locked(signal, ids)
+            if len(ids) < wanted:
+                break
+            last = ids[-1]
+        return found
+
+    def settle(self, signal: Signal, *, finished: bool) -> Signal:
+        """Allot the position under the lock of its row; delivery once finished stays finished."""
+        rows = WorkflowSignal.objects.using(self._alias).filter(signal_id=signal.id)
+        stored = rows.select_for_update().get()
+        if stored.position is None:
+            stored.position = self._allot()
+        if finished:
+            stored.pending = None
+        rows.update(position=stored.position, pending=stored.pending)
+        return signal_from_row(stored)
+
+    def _positions(self) -> QuerySet[MailboxPosition]:
+        return MailboxPosition.objects.using(self._alias).filter(pk=_POSITION_ROW)
+
+    def _allot(self) -> int:
+        """Give the next position. The row stays locked until the transaction ends, so order is that of commits."""
+        while not self._positions().update(value=F("value") + 1):
+            MailboxPosition.objects.using(self._alias).bulk_create(
+                [MailboxPosition(pk=_POSITION_ROW)], ignore_conflicts=True
+            )
+        return self.position()
+
+    def _delivered(self, run_id: UUID, wait: StandingWait) -> Iterator[WorkflowSignal]:
+        """Give delivered signals that may end the wait, by position: addressed ones and broadcasts."""
+        delivered = WorkflowSignal.objects.using(self._alias).filter(
+            ~Exists(WorkflowReceipt.objects.filter(run_id=run_id, signal_id=OuterRef("signal_id"))), name=wait.signal
+        )
+        found = delivered.filter(run_id=run_id, position__gt=wait.run_after)
+        if wait.key:
+            about = SignalAddress.objects.filter(digest=address_digest(wait.signal, wait.key)).values("signal_id")
+            found = found.union(delivered.filter(run_id=None, position__gt=wait.addressed_after, signal_id__in=about))
+        if not wait.key or wait.entity_type:
+            found = found.union(delivered.filter(run_id=None, position__gt=wait.broadcasts_after))
+        last = 0
+        while True:
+            page = list(found.order_by("position")[last : last + _PAGE])
+            yield from page
+            if len(page) < _PAGE:
+                return
+            last += _PAGE
+
+    def _waiting(self, signal: Signal) -> QuerySet[WorkflowRun]:
+        """Narrow to runs whose wait asks for what the signal is about, by the index on the waits."""
+        rows = WorkflowRun.rows.using(self._alias).filter(
+            ~Exists(WorkflowReceipt.objects.filter(run_id=OuterRef("pk"), signal_id=signal.id)),
+            status=WorkflowStatus.WAITING.value,
+            waiting_signal=signal.name,
+        )
+        if signal.run_id is not None:
+            return rows.filter(pk=signal.run_id)
+        types = sorted({subject.type for subject in signal.subjects})
+        digests = [address_digest(signal.name, ""), *signal_addresses(signal)]
+        return rows.filter(
+            Q(waiting_scope__in=["", *types], waiting_digest__in=digests) | _outside(types),
+        )
+
+    def _locked(self, signal: Signal, ids: Sequence[UUID]) -> list[Run]:
+        """Lock those that still wait; whoever moved in between is left out."""
+        rows = self._waiting(signal).filter(pk__in=ids).order_by("pk").select_for_update() if ids else []
+        runs = [run_from_row(row) for row in rows]
+        return [run for run in runs if run.wait is not None and matches(signal, run.wait)]
+
+
+def _outside(types: Sequence[str]) -> Q:
+    """Narrow to waits scoped to a model that the signal is not about, as ranges: an index cannot look for "not"."""
+    outside = Q(waiting_scope__gt=types[-1]) if types else Q(waiting_scope__gt="")
+    for low, high in zip(["", *types], types, strict=False):
+        outside |= Q(waiting_scope__gt=low, waiting_scope__lt=high)
+    return outside

@@ -1,0 +1,77 @@
+"""Reserved starts in tables: moved and withdrawn by one statement, whatever their number."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db.models import Case, DateTimeField, ExpressionWrapper, F, QuerySet, Value, When
+from django.db.models.expressions import Combinable
+
+from automation.workflows.models import WorkflowRun
+from automation.workflows.rows import run_from_row, wait_columns
+from automation.workflows.runs.values import Occurrence, Pause, Run, WorkflowStatus
+
+__all__ = ["DjangoPlans"]
+
+
+class DjangoPlans:
+    """The Plans of DjangoStorage: see the port for what is promised."""
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+
+    def move(self, occurrences: Sequence[Occurrence], now: datetime) -> None:
+        """Add each row's own offset to the new date, in the database."""
+        dates = {occurrence.id: occurrence.at for occurrence in occurrences}
+        if not dates:
+            return
+        at = _date_of(dates)
+        wake_at = ExpressionWrapper(at + F("offset"), output_field=DateTimeField())
+        self._reserved(list(dates)).update(
+            event_at=at,
+            wake_at=wake_at,
+            # Who is paused is looked at again when resumed, not at the new date.
+            next_at=Case(When(status=WorkflowStatus.WAITING.value, then=wake_at), default=F("next_at")),
+            why="not begun: moved with its event",
+            revision=F("revision") + 1,
+            updated_at=now,
+        )
+
+    def withdraw(self, occurrence_ids: Sequence[str], reason: str, now: datetime) -> None:
+        """End them where they stand."""
+        self._reserved(occurrence_ids).update(
+            status=WorkflowStatus.CANCELLED.value,
+            why=reason,
+            error="",
+            next_at=None,
+            wake_at=None,
+            claim_expires_at=None,
+            wake=None,
+            pause=Pause.NONE.value,
+            pause_requested=False,
+            missing_since=None,
+            revision=F("revision") + 1,
+            updated_at=now,
+            finished_at=now,
+            **wait_columns(None),
+        )
+
+    def reserved(self, occurrence_ids: Sequence[str]) -> Sequence[Run]:
+        """Read them."""
+        return [run_from_row(row) for row in self._reserved(occurrence_ids).order_by("pk")]
+
+    def _reserved(self, occurrence_ids: Sequence[str]) -> QuerySet[WorkflowRun]:
+        return WorkflowRun.rows.using(self._alias).filter(
+            triggered_by_event_id__in=occurrence_ids,
+            data__isnull=True,
+            status__in=[WorkflowStatus.WAITING.value, WorkflowStatus.PAUSED.value],
+        )
+
+
+def _date_of(dates: dict[str, datetime | None]) -> Combinable:
+    """Give the expression for the new date of a row's occurrence."""
+    if len(dates) == 1:
+        return Value(next(iter(dates.values())), output_field=DateTimeField())
+    return Case(
+        *(When(triggered_by_event_id=name, then=Value(at, output_field=DateTimeField())) for name, at in dates.items()),
+        output_field=DateTimeField(),
+    )

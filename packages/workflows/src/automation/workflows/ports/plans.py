@@ -1,0 +1,31 @@
+"""The runs reserved for occurrences: created ahead, following every edit of the date until they begin."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from automation.workflows.runs.values import Occurrence, Run
+
+__all__ = ["Plans"]
+
+
+class Plans(Protocol):
+    """Moves and withdraws reserved starts in bulk, inside the transaction of the save that changes their event.
+
+    An adapter must guarantee:
+
+    1. Only runs that have not begun (`data is None`) and are WAITING or PAUSED are touched, each with `revision` + 1.
+    2. One statement per call, however many runs.
+    """
+
+    def move(self, occurrences: Sequence[Occurrence], now: datetime) -> None:
+        """Set `wake_at` and `next_at` of each reserved start to its occurrence's new `at` plus its own offset."""
+        ...
+
+    def withdraw(self, occurrence_ids: Sequence[str], reason: str, now: datetime) -> None:
+        """Make the reserved starts of these occurrences CANCELLED with `why=reason`."""
+        ...
+
+    def reserved(self, occurrence_ids: Sequence[str]) -> Sequence[Run]:
+        """Give the reserved starts of these occurrences that have not begun and are not ended."""
+        ...

@@ -1,0 +1,1 @@
+"""The life of a run, as values and pure functions."""

@@ -1,0 +1,124 @@
+"""Where a run goes next: into a visit of a step, into a wait, to its end. What belonged to the old visit goes here."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TypeAlias
+from uuid import UUID, uuid5
+
+from automation.workflows.authoring.wakes import Wake, WakeKind
+from automation.workflows.runs.transition import Effect
+from automation.workflows.runs.values import Pause, Run, StandingWait, WorkflowStatus
+
+__all__ = [
+    "GRACE",
+    "Move",
+    "clock_text",
+    "compensates",
+    "earliest",
+    "ended",
+    "enter",
+    "first_wake",
+    "idempotency_key",
+    "ready",
+    "waits",
+]
+
+GRACE = timedelta(seconds=10)
+"""How long a hint may take before the sweep gives it again. A queue that polls every 0.2 s and a busy worker fit in;
+one more hint costs one look-up."""
+
+Move: TypeAlias = tuple[Run, tuple[Effect, ...]]
+"""The run after, and what the move owes besides what every move of its kind does."""
+
+
+def first_wake(run_id: UUID) -> Wake:
+    """Give the wake of a run's first visit."""
+    return Wake(kind=WakeKind.START, cause=WakeKind.START, idempotency_key=idempotency_key(run_id, 1))
+
+
+def idempotency_key(run_id: UUID, visit: int) -> str:
+    """Give the key that is the same on every attempt of a visit."""
+    return str(uuid5(run_id, str(visit)))
+
+
+def enter(run: Run, step: str, wake: Wake, now: datetime, position: int) -> Move:
+    """Begin a visit of `step`: everything that belonged to the old one is cleared in this one place."""
+    visit = run.visit + 1
+    entered = replace(
+        run,
+        current_step=step,
+        visit=visit,
+        attempt=0,
+        lost_claims=0,
+        visit_position=position,
+        wake=replace(wake, idempotency_key=idempotency_key(run.id, visit)),
+        children_pending=0,
+    )
+    return ready(entered, now)
+
+
+def ready(run: Run, now: datetime) -> Move:
+    """Give the run to whichever worker comes first; nothing that it waited for stands any longer."""
+    after = replace(
+        run,
+        status=WorkflowStatus.READY,
+        wait=None,
+        wake_at=None,
+        claim_expires_at=None,
+        next_at=earliest(run, now + GRACE),
+        why="ready for a worker",
+    )
+    return after, ()
+
+
+def waits(run: Run, wait: StandingWait, until: datetime | None, why: str) -> Run:
+    """End the visit in a wait: for a signal, a time, or both."""
+    return replace(
+        run,
+        status=WorkflowStatus.WAITING,
+        wait=wait,
+        wake_at=until,
+        next_at=earliest(run, until),
+        wake=None,
+        attempt=0,
+        lost_claims=0,
+        why=why,
+    )
+
+
+def ended(run: Run, status: WorkflowStatus, now: datetime, *, error: str = "", why: str = "") -> Run:
+    """End the run; a compensated failure goes back to the step that failed, where a retry begins."""
+    failed_step = run.wake.payload["step"] if compensates(run) and run.wake and run.wake.payload else None
+    return replace(
+        run,
+        status=status,
+        current_step=failed_step or run.current_step,
+        next_at=None,
+        wake_at=None,
+        claim_expires_at=None,
+        wait=None,
+        wake=None,
+        children_pending=0,
+        pause=Pause.NONE,
+        pause_requested=False,
+        missing_since=None,
+        error=error,
+        why=why,
+        finished_at=now,
+    )
+
+
+def compensates(run: Run) -> bool:
+    """Tell whether the run has failed and is in its `@on_fail` step."""
+    return run.wake is not None and run.wake.cause is WakeKind.FAILURE
+
+
+def earliest(run: Run, at: datetime | None) -> datetime | None:
+    """The workflow's own deadline may come before whatever the run waits for."""
+    times = [time for time in (at, run.deadline_at) if time is not None]
+    return min(times, default=None)
+
+
+def clock_text(at: datetime) -> str:
+    """Give a time for people."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,266 @@
+"""Every pair of operations that can meet at a run, in both orders, the second running into the first one's locks."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from itertools import product
+from typing import Any
+
+import pytest
+
+from automation.workflows.core import engine
+from automation.workflows.models import WorkflowReceipt, WorkflowRun, WorkflowStatus
+from automation.workflows.ports import Occurrence
+from automation.workflows.retention import cleanup
+from tests.integration.barriers import Actor, fault_points
+from tests.integration.conftest import Heap, ParcelEvents, StillClock
+from tests.parcelapp.models import Entry, Parcel
+
+pytestmark = pytest.mark.django_db(transaction=True, available_apps=["automation.workflows", "tests.parcelapp"])
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something that happens to a run, and where it can be held."""
+
+    act: Callable[["Scene"], Any]
+    enter: str | None = None
+    hold: str | None = None
+
+    def actor(self, scene: "Scene") -> Actor:
+        return Actor(partial(self.act, scene), enter=self.enter, hold=self.hold)
+
+
+@dataclass
+class Scene:
+    """The run that the two meet at, and what is around it."""
+
+    run: WorkflowRun
+    clock: StillClock
+    queue: Heap
+    events: ParcelEvents
+    occurrence: Occurrence | None = None
+
+    @property
+    def row(self) -> WorkflowRun:
+        return WorkflowRun.rows.get(pk=self.run.pk)
+
+    def to_the_end(self) -> None:
+        """Let time pass and workers work until nothing moves any more."""
+        for _ in range(6):
+            engine.process_scheduled()
+            self.queue.work_off()
+            self.clock.advance(minutes=10)
+
+
+def deliver(scene: Scene) -> None:
+    engine._sweeper._postman.deliver("meet", 500)
+
+
+def sweep_row(scene: Scene) -> None:
+    """Sweep the run's row as the sweep does, in a transaction of its own; deliveries are another operation."""
+    for run in engine._starter._runtime.storage.due(scene.clock.now(), 10):
+        engine._sweeper._guarded(run)
+
+
+def later(scene: Scene) -> list[Occurrence]:
+    assert scene.occurrence is not None
+    parcel = Parcel.objects.get(pk=scene.occurrence.entity.id)
+    assert scene.occurrence.at is not None
+    return [scene.events.add("meeting_due", parcel, scene.occurrence.at + timedelta(minutes=30))]
+
+
+OPERATIONS = {
+    "claim": Operation(lambda scene: engine.execute_step(scene.run.pk), hold="claim.before_commit"),
+    "finish": Operation(
+        lambda scene: engine.execute_step(scene.run.pk), enter="step.after_body", hold="finish.before_commit"
+    ),
+    "deliver": Operation(deliver, hold="deliver.before_commit"),
+    "sweep": Operation(sweep_row),
+    "cancel": Operation(lambda scene: engine.cancel(scene.run.pk)),
+    "pause": Operation(lambda scene: engine.pause(scene.run.pk)),
+    "resume": Operation(lambda scene: WorkflowRun.objects.filter(pk=scene.run.pk).resume()),
+    "retry": Operation(lambda scene: WorkflowRun.objects.filter(pk=scene.run.pk).retry()),
+    "send": Operation(lambda scene: engine.signal("meet", {"heard": 2}, key="k2")),
+    "move": Operation(lambda scene: engine.move(later(scene))),
+    "withdraw": Operation(lambda scene: engine.withdraw([scene.occurrence], "the date was cleared")),
+    "occur": Operation(lambda scene: engine.occurred([scene.occurrence])),
+    "plan": Operation(lambda scene: engine.plan([scene.occurrence])),
+    "clean up": Operation(lambda scene: cleanup()),
+    "start again": Operation(lambda scene: engine.start("meeting", run_key="k", how="goto")),
+}
+
+MEETINGS = {
+    "ready to go on": ["claim", "finish", "deliver", "sweep", "cancel", "pause", "send", "clean up"],
+    "ready to wait": ["claim", "finish", "deliver", "sweep", "cancel", "pause", "send"],
+    "waiting": ["claim", "deliver", "sweep", "cancel", "pause", "send", "clean up"],
+    "paused": ["resume", "deliver", "cancel"],
+    "reserved": ["claim", "sweep", "cancel", "pause", "move", "withdraw", "occur", "plan"],
+    "failed": ["retry", "clean up", "start again"],
+}
+"""Where a run stands, and what can meet there."""
+
+PAIRS = [
+    pytest.param(state, first, second, id=f"{state}: {first}, {second}")
+    for state, names in MEETINGS.items()
+    for first, second in product(names, names)
+]
+
+WRITERS = {"claim", "finish", "sweep", "cancel", "pause", "resume", "retry", "move", "withdraw", "occur"}
+"""They change the run's row, so the second of two waits for the first."""
+
+
+@pytest.fixture
+def scene(clock: StillClock, queue: Heap, events: ParcelEvents, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """A run where the pair is to meet."""
+    state = request.node.callspec.params["state"]
+    with fault_points():
+        made = make_scene(state, clock, queue, events)
+        queue.hints.clear()
+        yield made
+
+
+def make_scene(state: str, clock: StillClock, queue: Heap, events: ParcelEvents) -> Scene:
+    if state == "reserved":
+        parcel = Parcel.objects.create()
+        occurrence = events.add("meeting_due", parcel, clock.now() + timedelta(minutes=90))
+        engine.plan([occurrence])
+        clock.advance(minutes=31)
+        return Scene(WorkflowRun.objects.get(), clock, queue, events, occurrence)
+    how = {"ready to go on": "goto", "failed": "fail"}.get(state, "wait")
+    run = engine.start("meeting", run_key="k", how=how)
+    if state.startswith("ready"):
+        send_undelivered()
+        clock.advance(seconds=20)
+    else:
+        queue.work_off()
+        send_undelivered()
+    if state == "paused":
+        engine.pause(run.id)
+    clock.advance(days=100 if state == "failed" else 0, minutes=6 if state in {"waiting", "paused"} else 0)
+    return Scene(WorkflowRun.objects.get(pk=run.id), clock, queue, events)
+
+
+def send_undelivered() -> None:
+    """Send a signal whose sender died before it delivered it."""
+    assert engine.wiring.storage is not None
+    announce, engine._signaller._mover.announce = engine._signaller._mover.announce, lambda names: None
+    try:
+        engine.signal("meet", {"heard": 1})
+    finally:
+        engine._signaller._mover.announce = announce
+
+
+@pytest.mark.parametrize(("state", "first", "second"), PAIRS)
+def test_two_that_meet_leave_the_run_as_if_one_had_come_after_the_other(
+    scene: Scene, state: str, first: str, second: str
+) -> None:
+    one, other = OPERATIONS[first].actor(scene), OPERATIONS[second].actor(scene)
+
+    one.prepare()
+    other.prepare()
+    one.strike()
+    was_held = one.is_held
+    other.strike()
+    other_came_through = other.is_held
+    for actor in (one, other):
+        actor.release()
+    results = [(first, one.result()), (second, other.result())]
+
+    if was_held and {first, second} <= WRITERS and "finish" not in {first, second}:
+        assert other.was_blocked or not other_came_through, "the second neither waited nor gave way"
+    scene.to_the_end()
+    assert_kept(scene.row, results)
+    assert_sound(scene.row, state)
+
+
+def assert_kept(row: WorkflowRun, results: list[tuple[str, Any]]) -> None:
+    """Check that what an operation told its caller is still true."""
+    did = {name for name, result in results if result is True}
+    tried = {name for name, _ in results}
+    if "cancel" in did:
+        assert row.status == WorkflowStatus.CANCELLED
+    elif "pause" in did and not tried & {"claim", "finish", "withdraw"}:
+        assert (row.status, row.pause) == (WorkflowStatus.PAUSED, "person")
+    if tried <= {"withdraw", "move", "plan"} and "withdraw" in tried:
+        assert row.status == WorkflowStatus.CANCELLED
+
+
+def assert_sound(row: WorkflowRun, state: str) -> None:
+    """Check what must hold whatever met whatever."""
+    if row.tombstone_at is not None:
+        return
+    assert not WorkflowRun.objects.unmovable().exists()
+    assert WorkflowReceipt.objects.filter(run_id=row.pk).count() <= 1
+    arrived, left, gave_up = (
+        Entry.objects.filter(account=account).count() for account in ("arrive", "leave", "give up")
+    )
+    outcomes = list(row.attempts.order_by("revision").values_list("outcome", flat=True))
+    assert arrived == sum(outcome in {"goto", "wait", "fail"} for outcome in outcomes) + is_reserved(row, outcomes)
+    assert left + gave_up <= 1
+    if state == "ready to wait":
+        assert not gave_up, "the signal was sent before the wait, and is lost"
+    match row.status:
+        case WorkflowStatus.COMPLETED:
+            assert left + gave_up == 1 or row.triggered_by_event_id is not None
+        case WorkflowStatus.PAUSED:
+            assert row.pause == "person"
+        case WorkflowStatus.CANCELLED | WorkflowStatus.FAILED:
+            assert row.next_at is None
+        case other:
+            raise AssertionError(f"The run is left {other}: {row.why}")
+
+
+def is_reserved(row: WorkflowRun, outcomes: list[str]) -> int:
+    """A reserved start arrives and completes in one step."""
+    return outcomes.count("complete") if row.triggered_by_event_id is not None else 0
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_two_steps_that_call_each_others_runs_off_do_not_deadlock(
+    clock: StillClock, queue: Heap, events: ParcelEvents, *, waits: bool
+) -> None:
+    """Both stand before their commit at the same moment, each about to touch the other's run."""
+    with fault_points():
+        one, other = (engine.start("quarrel", waits=waits).id for _ in range(2))
+        for run_id, victim in ((one, other), (other, one)):
+            WorkflowRun.objects.filter(pk=run_id).update(data={"other": str(victim), "waits": waits})
+        actors = [
+            Actor(partial(engine.execute_step, run_id), enter="step.after_body", hold="finish.before_commit")
+            for run_id in (one, other)
+        ]
+        for actor in actors:
+            actor.prepare()
+        for actor in actors:
+            actor.strike()
+        for actor in actors:
+            actor.release()
+        for actor in actors:
+            actor.result()
+
+    assert sorted(WorkflowRun.objects.values_list("lost_claims", flat=True)) == [0, 0]
+    assert WorkflowRun.objects.cancelled().count() == 1
+
+
+def test_a_step_that_touches_a_waiting_run_and_waits_itself_does_not_deadlock_with_a_delivery(
+    clock: StillClock, queue: Heap, events: ParcelEvents
+) -> None:
+    """The delivery holds the signal's name and wants the waiting run; the step has that run and wants the name."""
+    with fault_points():
+        victim = engine.start("quarrel", waits=True).id
+        queue.work_off()
+        send_undelivered()
+        step = engine.start("quarrel", other=str(victim), waits=True).id
+        delivery = Actor(partial(engine._sweeper._postman.deliver, "meet", 500), hold="deliver.before_commit")
+        worker = Actor(partial(engine.execute_step, step), enter="step.after_body", hold="finish.before_commit")
+        worker.prepare()
+        delivery.strike()
+        worker.strike()
+        for actor in (delivery, worker):
+            actor.release()
+        for actor in (delivery, worker):
+            actor.result()
+
+    assert WorkflowRun.objects.get(pk=step).lost_claims == 0
+    assert WorkflowRun.objects.get(pk=victim).status == WorkflowStatus.CANCELLED

@@ -1,0 +1,142 @@
+"""What the engine costs, in statements and commits, counted as the design counts them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection, connections
+
+from automation.workflows.core import engine
+from automation.workflows.models import WorkflowRun, WorkflowStatus
+from tests.integration.conftest import DATABASE, Heap, ParcelEvents, StillClock
+from tests.parcelapp.models import Parcel
+
+pytestmark = pytest.mark.django_db(transaction=True, available_apps=["automation.workflows", "tests.parcelapp"])
+
+WAITERS = 10_000 if DATABASE == "postgres" else 2_000
+
+
+@dataclass
+class Spent:
+    """What was sent to the database inside a block."""
+
+    statements: list[str] = field(default_factory=list)
+    commits: int = 0
+
+    def on_execute(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if not sql.startswith(("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")):
+            self.statements.append(sql)
+        return execute(sql, params, many, context)
+
+
+@contextmanager
+def spending(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spent]:
+    """Count commits, and statements without BEGIN, COMMIT and savepoints."""
+    spent = Spent()
+    real = connections["default"]
+    commit = real._commit
+
+    def counted() -> None:
+        spent.commits += 1
+        commit()
+
+    with monkeypatch.context() as patched, connection.execute_wrapper(spent.on_execute):
+        patched.setattr(real, "_commit", counted)
+        yield spent
+
+
+@pytest.mark.parametrize("steps", [1, 10, 90])
+def test_a_chain_of_n_steps_costs_n_and_two_commits_and_four_statements_a_step(
+    clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    with spending(monkeypatch) as spent:
+        run = engine.start("chain", steps=steps)
+        queue.work_off()
+
+    assert WorkflowRun.objects.get(pk=run.id).status == WorkflowStatus.COMPLETED
+    assert spent.commits <= steps + 2
+    # Besides the steps: the start reads a position and inserts, the claim loads and takes.
+    assert len(spent.statements) - 4 <= 4 * steps
+    assert len(queue.hints) == 0
+
+
+def test_a_step_that_waits_or_sleeps_costs_four_statements(
+    clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.start("waiter")
+    queue.work_off()
+    for workflow in ("waiter", "sleeper"):
+        engine.start(workflow)
+        with spending(monkeypatch) as spent:
+            queue.work_off()
+        claim = 2
+        assert len(spent.statements) - claim <= 4, "\n".join(spent.statements)
+
+
+def test_an_idle_sweep_asks_three_questions(clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.start("waiter")
+    engine.start("sleeper")
+    queue.work_off()
+
+    with spending(monkeypatch) as spent:
+        engine.process_scheduled()
+
+    assert len(spent.statements) <= 3
+    assert all(sql.startswith("SELECT") for sql in spent.statements)
+
+
+def test_an_idle_hint_costs_one_look(clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A doubled or late message finds nothing to do."""
+    run = engine.start("sleeper")
+    queue.work_off()
+
+    with spending(monkeypatch) as spent:
+        engine.execute_step(run.id)
+
+    assert len(spent.statements) == 1
+
+
+def test_a_signal_to_thousands_of_waiting_runs_costs_a_few_statements_for_each_five_hundred(
+    clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant_waiters(WAITERS)
+
+    with spending(monkeypatch) as sending:
+        engine.signal("ops:window_open", {"foo": 1})
+    with spending(monkeypatch) as sweeping:
+        engine.process_scheduled(limit=WAITERS)
+
+    assert WorkflowRun.objects.filter(status=WorkflowStatus.READY).count() == WAITERS
+    # The caller wakes the first 500 itself: one post, one batch.
+    assert len(sending.statements) <= 15
+    assert len(sweeping.statements) <= 10 * (WAITERS // 500) + 10
+
+
+def test_a_date_edit_moves_all_its_reserved_starts_in_one_statement(
+    clock: StillClock, queue: Heap, events: ParcelEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parcels = [Parcel.objects.create() for _ in range(50)]
+    occurrences = [events.add("checkout_due", parcel, clock.now() + timedelta(days=9)) for parcel in parcels]
+    engine.plan(occurrences)
+    later = [events.add("checkout_due", parcel, clock.now() + timedelta(days=19)) for parcel in parcels]
+
+    with spending(monkeypatch) as moving:
+        engine.move(later)
+    with spending(monkeypatch) as withdrawing:
+        engine.withdraw(later, "gone")
+
+    assert len(moving.statements) == len(withdrawing.statements) == 1
+    assert {run.status for run in WorkflowRun.objects.all()} == {WorkflowStatus.CANCELLED}
+
+
+def plant_waiters(number: int) -> None:
+    """Put so many runs into one wait, without working each of them there."""
+    engine.execute_step(engine.start("waiter").id)
+    (one,) = WorkflowRun.objects.all()
+    fields = {each.attname: getattr(one, each.attname) for each in WorkflowRun._meta.concrete_fields}
+    copies = [WorkflowRun(**{**fields, "id": uuid4()}) for _ in range(number - 1)]
+    WorkflowRun.objects.bulk_create(copies, batch_size=500)

@@ -1,0 +1,55 @@
+"""DjangoStorage keeps the storage contract on whatever database this runs."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connections
+
+from automation.testing.contracts import StorageContract
+from automation.testing.contracts.side_by_side import Beside
+from automation.workflows.django_storage import DjangoStorage
+from automation.workflows.models import WorkflowAttempt
+from automation.workflows.ports import Storage
+from automation.workflows.runs.values import Attempt, AttemptOutcome
+
+
+def closing_connections(action: Callable[[], Any]) -> Callable[[], Any]:
+    """Close the thread's own connections when it ends; nobody else would."""
+
+    def act() -> Any:
+        try:
+            return action()
+        finally:
+            connections.close_all()
+
+    return act
+
+
+@pytest.mark.django_db(transaction=True, available_apps=["automation.workflows"])
+class TestDjangoStorage(StorageContract):
+    """Every claim of the contract, with real commits."""
+
+    def make_storage(self) -> Storage:
+        return DjangoStorage()
+
+    def beside(self, action: Callable[[], Any]) -> Beside:
+        return Beside(closing_connections(action))
+
+    def attempts_of(self, storage: Storage, run_id: UUID) -> Sequence[Attempt]:
+        return [
+            Attempt(
+                run_id=row.run_id,
+                revision=row.revision,
+                step=row.step,
+                visit=row.visit,
+                number=row.number,
+                outcome=AttemptOutcome(row.outcome),
+                started_at=row.started_at.astimezone(UTC),
+                finished_at=row.finished_at.astimezone(UTC),
+                detail=row.detail,
+            )
+            for row in WorkflowAttempt.objects.filter(run_id=run_id).order_by("revision")
+        ]

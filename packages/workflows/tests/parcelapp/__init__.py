@@ -1,0 +1,1 @@
+"""A tiny shop of parcels: the models that the tests' workflows are about."""

@@ -1,0 +1,359 @@
+"""The protocol's rules, each broken once: `python -m tests.simulation.mutants` tells which test notices.
+
+Every mutant is one change to a copy of the source. A mutant that no test kills is a hole in the suite.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["MUTANTS", "PACKAGE", "Mutant", "killer"]
+
+HERE = Path(__file__).resolve().parents[2]
+PACKAGE = HERE / "src" / "automation" / "workflows"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One rule, broken."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+
+
+MUTANTS: Sequence[Mutant] = (
+    Mutant(
+        "no fence when a run is stored",
+        "engine/memory/storage.py",
+        "if stored is None or stored.revision != before.revision:",
+        "if stored is None:",
+    ),
+    Mutant(
+        "a cancel does not move the fence",
+        "runs/decide.py",
+        "    after = replace(after, revision=run.revision + 1, updated_at=now)",
+        "    moved = 0 if isinstance(cause, causes.CancelRequested) else 1\n"
+        "    after = replace(after, revision=run.revision + moved, updated_at=now)",
+    ),
+    Mutant(
+        "a wake does not move the fence",
+        "runs/decide.py",
+        "    after = replace(after, revision=run.revision + 1, updated_at=now)",
+        "    moved = 0 if isinstance(cause, causes.Due | causes.Signalled) else 1\n"
+        "    after = replace(after, revision=run.revision + moved, updated_at=now)",
+    ),
+    Mutant(
+        "a lost claim is taken for ours",
+        "engine/finishing.py",
+        "and (stored.visit, stored.attempt, stored.lost_claims) == (held.visit, held.attempt, held.lost_claims)",
+        "and stored.visit == held.visit",
+    ),
+    Mutant(
+        "anything that is stored is taken for ours",
+        "engine/finishing.py",
+        "        and stored.status is WorkflowStatus.RUNNING\n",
+        "",
+    ),
+    Mutant(
+        "a pause throws the running step away",
+        "engine/finishing.py",
+        "            if run is None or not is_ours(run, held):",
+        "            if run is None or run.revision != held.revision:",
+    ),
+    Mutant(
+        "a wait is committed without a look into the mailbox",
+        "engine/finishing.py",
+        "        signal = None if wait is None else self._runtime.mailbox.matching(claim.run.id, wait)",
+        "        signal = None",
+    ),
+    Mutant(
+        "a wait looks into the mailbox without the lock of the name",
+        "engine/finishing.py",
+        "            self._runtime.mailbox.lock(result.signal)",
+        "            pass",
+    ),
+    Mutant(
+        "a delivery does not hold the lock of the name",
+        "engine/delivering.py",
+        "        mailbox.lock(name)",
+        "        pass",
+    ),
+    Mutant(
+        "a delivery that is not finished is settled as finished",
+        "engine/delivering.py",
+        "            if woken >= size:\n                return woken, True\n",
+        "            mailbox.settle(placed, finished=True)\n"
+        "            if woken >= size:\n                return woken, True\n",
+    ),
+    Mutant(
+        "a consumed signal leaves no receipt",
+        "runs/decide.py",
+        "        consumed=cause.signal.id if isinstance(cause, causes.Signalled | causes.ChildEnded) else None,",
+        "        consumed=None,",
+    ),
+    Mutant(
+        "positions are allotted without a lock: an order of starting, not of commits",
+        "engine/memory/mailbox.py",
+        "                open_.lock(_POSITIONS)\n",
+        "",
+    ),
+    Mutant(
+        "signals are delivered in the order of their times",
+        "engine/memory/mailbox.py",
+        "            for signal in _undelivered(open_):\n",
+        "            for signal in sorted(_undelivered(open_), key=lambda each: (each.sent_at, each.id)):\n",
+    ),
+    Mutant(
+        "a visit begins at the mailbox's head, not at the signal that woke it",
+        "runs/decide.py",
+        "    return enter(run, step, wake, now, max(signal.position or 0, run.visit_position))",
+        "    return enter(run, step, wake, now, max(signal.position or 0, run.visit_position) + 2)",
+    ),
+    Mutant(
+        "the runs hint before the commit",
+        "engine/hints.py",
+        "self._runtime.storage.after_commit(lambda: trampoline.run(run_ids, worker.execute_step))",
+        "trampoline.run(run_ids, worker.execute_step)",
+    ),
+    Mutant(
+        "what was to follow the commit follows a rollback",
+        "engine/memory/transactions.py",
+        "        except BaseException:\n            transaction.actions.clear()\n            raise\n",
+        "        except Exception:\n            _call_all(transaction.actions)\n            raise\n",
+    ),
+    Mutant(
+        "what is due exactly now is not due",
+        "engine/claiming.py",
+        "run.next_at is not None and run.next_at <= now",
+        "run.next_at is not None and run.next_at < now",
+    ),
+    Mutant(
+        "the sweep passes over what is due exactly now",
+        "engine/memory/storage.py",
+        "found = [run for run in open_.live() if run.next_at is not None and run.next_at <= now]",
+        "found = [run for run in open_.live() if run.next_at is not None and run.next_at < now]",
+    ),
+    Mutant(
+        "a hint makes a timer early",
+        "engine/claiming.py",
+        "    return run.status is WorkflowStatus.WAITING and run.next_at is not None and run.next_at <= now",
+        "    return run.status is WorkflowStatus.WAITING and run.next_at is not None",
+    ),
+    Mutant(
+        "the sweep looks back one day only",
+        "engine/memory/storage.py",
+        "found = [run for run in open_.live() if run.next_at is not None and run.next_at <= now]",
+        "found = [run for run in open_.live() if run.next_at and 0 <= (now - run.next_at).total_seconds() < 86400]",
+    ),
+    Mutant(
+        "a wake leaves the old wait standing",
+        "runs/visits.py",
+        "        status=WorkflowStatus.READY,\n        wait=None,",
+        "        status=WorkflowStatus.READY,\n        wait=run.wait,",
+    ),
+    Mutant(
+        "a renewed wait counts anew",
+        "runs/returning.py",
+        "wake.signal == result.signal and wake.deadline_at:",
+        "wake.signal == result.signal and not wake:",
+    ),
+    Mutant(
+        "attempts leak from one step into the next",
+        "runs/visits.py",
+        "        visit=visit,\n        attempt=0,",
+        "        visit=visit,\n        attempt=run.attempt,",
+    ),
+    Mutant(
+        "lost workers are not counted",
+        "runs/failing.py",
+        "lost = replace(run, lost_claims=run.lost_claims + 1, claim_expires_at=None)",
+        "lost = replace(run, claim_expires_at=None)",
+    ),
+    Mutant(
+        "poison goes round for ever",
+        "runs/failing.py",
+        "    if lost.lost_claims >= cause.limit and definition is not None:",
+        "    if lost.lost_claims > cause.limit + 10 and definition is not None:",
+    ),
+    Mutant(
+        "the sweep does not rescue lost workers",
+        "engine/sweeping.py",
+        "            case WorkflowStatus.RUNNING:\n                return self._lost(run)\n",
+        "",
+    ),
+    Mutant(
+        "the sweep does not repeat lost hints",
+        "engine/sweeping.py",
+        '        self._hints.give([run.id])\n        return "hinted"',
+        '        return "hinted"',
+    ),
+    Mutant(
+        "the sweep does not deliver signals",
+        "engine/sweeping.py",
+        '        counts["delivered"] = self._deliver(max(1, limit // 10) if stop() else limit, counts)',
+        '        counts["delivered"] = 0',
+    ),
+    Mutant(
+        "the sweep stops at the first error",
+        "engine/sweeping.py",
+        '            self._put_back(run)\n            return "errors"',
+        "            raise",
+    ),
+    Mutant(
+        "a poisoned row is not put back",
+        "engine/sweeping.py",
+        '            self._put_back(run)\n            return "errors"',
+        '            return "errors"',
+    ),
+    Mutant(
+        "only Exceptions of a step are recorded",
+        "engine/invoke.py",
+        "        if not _is_from_user_code(error):\n            raise\n",
+        "        raise\n",
+    ),
+    Mutant(
+        "a raise loses what the step did to the Context",
+        "engine/invoke.py",
+        "    if not scope.step.retry.keep_context:",
+        "    if scope.step.retry.keep_context:",
+    ),
+    Mutant(
+        "a payload is merged again on a retry",
+        "engine/claiming.py",
+        "is_first = run.attempt == 0 and run.lost_claims == 0",
+        "is_first = True",
+    ),
+    Mutant(
+        "a failed child does not reach its parent",
+        "runs/children.py",
+        "    if child.parent_id is None:",
+        "    if child.parent_id is None or child.status is WorkflowStatus.FAILED:",
+    ),
+    Mutant(
+        "a cancel does not reach the children",
+        "runs/decide.py",
+        "    if children and not after.children_pending and not isinstance(cause, causes.ChildEnded):",
+        "    if children and isinstance(cause, causes.Lost):",
+    ),
+    Mutant(
+        "a commit whose answer was lost is taken for a failure",
+        "engine/working.py",
+        "        if finish is not None and stored == finish.transition.after:",
+        "        if finish is not None and stored is None:",
+    ),
+    Mutant(
+        "a storage that fails leaves the run to its claim",
+        "engine/working.py",
+        "        if stored is None or not is_ours(stored, claim.run):\n            return None\n",
+        "        if stored is not None:\n            return None\n",
+    ),
+    Mutant(
+        "a step that is not atomic shares a transaction after all",
+        "engine/working.py",
+        "        if claim.step.atomic:\n",
+        "        if True:\n",
+    ),
+    Mutant(
+        "an atomic step has no transaction",
+        "engine/working.py",
+        "        if claim.step.atomic:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "a late result is stored",
+        "engine/invoke.py",
+        "        _check_time(runtime, scope)\n",
+        "",
+    ),
+    Mutant(
+        "programming errors are retried",
+        "engine/working.py",
+        "        ends = raised.final or retry.gives_up(raised.error, failed)",
+        "        ends = retry.gives_up(raised.error, failed)",
+    ),
+    Mutant(
+        "what came while a run was paused is forgotten",
+        "engine/operating.py",
+        "        if resumed.wait is not None and resumed.wait.signal:\n"
+        "            moves += self._signals(resumed, resumed.wait)\n",
+        "",
+    ),
+    Mutant(
+        "a worker never yields",
+        "engine/finishing.py",
+        "return self.steps < policy.steps_per_claim and now - self.began_at < policy.time_per_claim and not is_late",
+        "return True",
+    ),
+    Mutant(
+        "an entity's event wakes another entity's run",
+        "runs/matching.py",
+        "    return bool(wait.entity_type) and all(subject.type != wait.entity_type for subject in signal.subjects)",
+        "    return True",
+    ),
+    Mutant(
+        "a broadcast from before the visit wakes",
+        "runs/matching.py",
+        "signal.position > wait.broadcasts_after",
+        "signal.position > 0",
+    ),
+    Mutant(
+        "an occurrence sends its signal each time it is announced",
+        "engine/memory/mailbox.py",
+        "                if open_.signal(signal.id) is None:\n",
+        "                if True:\n",
+    ),
+)
+
+
+def killer(mutant: Mutant) -> str | None:
+    """Give the first test that fails with the mutant in place; None when all pass."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "automation" / "workflows"
+        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        changed = copy / mutant.file
+        source = changed.read_text()
+        assert source.count(mutant.before) == 1, f"{mutant.name!r} no longer fits {mutant.file}"
+        changed.write_text(source.replace(mutant.before, mutant.after))
+        return _first_failure(folder)
+
+
+def _first_failure(folder: str) -> str | None:
+    environment = {**os.environ, "PYTHONPATH": folder, "AUTOMATION_DELIVERIES": "4000", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    command += ["--deselect", "tests/simulation/test_mutants.py", "tests/unit", "tests/simulation"]
+    try:
+        done = subprocess.run(
+            command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=150, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "(the suite never came to an end)"
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    if failed is not None:
+        return failed.group(1)
+    return None if done.returncode == 0 else f"(pytest ended with {done.returncode})"
+
+
+def main() -> int:
+    """Report every mutant; give the number of survivors."""
+    survivors = 0
+    chosen = sys.argv[1:]
+    for number, mutant in enumerate(MUTANTS, start=1):
+        if chosen and str(number) not in chosen:
+            continue
+        killed_by = killer(mutant)
+        survivors += killed_by is None
+        print(f"{number:3} {mutant.name}: {killed_by or 'SURVIVES'}", flush=True)
+    print(f"{len(MUTANTS)} mutants, {survivors} survive")
+    return survivors
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,319 @@
+"""Children: started with the step, joined when all have ended, told of on every path."""
+
+from contextvars import Context as ContextVars
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from automation.workflows.core import (
+    Retry,
+    WorkflowStatus,
+    complete,
+    fail,
+    get_context,
+    get_wake,
+    on_fail,
+    run_child,
+    run_children,
+    step,
+    wait,
+    workflow,
+)
+from automation.workflows.errors import UsageError
+from automation.workflows.runs.values import Run
+from tests.unit.world import World
+
+HOW: dict[str, Any] = {}
+
+
+class Killed(BaseException):
+    is_simulated_crash = True
+
+
+def family(*, fan: list[dict[str, Any]] | None = None, deadline: timedelta | None = None) -> None:
+    """Define "child", which ends as it is told, and "parent", which waits for one or several."""
+
+    @workflow("child", default_retry=Retry(max_attempts=1))
+    class Child:
+        class Context(BaseModel):
+            how: str = "complete"
+            n: int = 0
+
+        @step(start=True)
+        def run(self):
+            match get_context().how:
+                case "complete":
+                    return complete(answer=get_context().n * 2)
+                case "fail":
+                    return fail("no")
+                case "raise":
+                    raise RuntimeError("oh")
+                case "die":
+                    raise Killed
+                case "bad":
+                    return None
+                case _:
+                    return wait("go", then=self.end)
+
+        @step()
+        def end(self):
+            return complete(answer=get_context().n * 3)
+
+    @workflow("parent", deadline=deadline)
+    class Parent:
+        class Context(BaseModel):
+            how: str = "complete"
+            heard: list[dict[str, Any]] = []
+
+        @step(start=True)
+        def run(self):
+            if fan is not None:
+                return run_children([run_child("child", **kwargs) for kwargs in fan], then=self.after)
+            return run_child(Child, then=self.after, how=get_context().how, n=7)
+
+        @step()
+        def after(self):
+            get_context().heard = get_wake().payload["children"]
+            return complete()
+
+
+def children(world: World) -> list[Run]:
+    return [run for run in world.storage.runs() if run.name == "child"]
+
+
+def heard(world: World, run: Run) -> list[tuple[str, Any, str]]:
+    entries: Any = world.data(run)["heard"]
+    return [(entry["status"], entry["result"], entry["error"]) for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("complete", ("completed", {"answer": 14}, "")),
+        ("fail", ("failed", None, "no")),
+        ("raise", ("failed", None, "RuntimeError: oh")),
+        ("bad", ("failed", None, "ProgrammingError: Step 'run' of workflow 'child' returned None")),
+    ],
+)
+def test_a_child_that_ends_is_told_to_its_parent(world: World, how: str, told: tuple[str, Any, str]) -> None:
+    family()
+    run = world.engine.start("parent", how=how)
+
+    status, result, error = heard(world, run)[0]
+    assert (status, result) == told[:2]
+    assert error.startswith(told[2])
+    assert world.status(run) is WorkflowStatus.COMPLETED
+
+
+def test_a_cancelled_child_is_told_to_its_parent(world: World) -> None:
+    family()
+    run = world.engine.start("parent", how="wait")
+    world.engine.cancel(children(world)[0].id)
+
+    assert heard(world, run) == [("cancelled", None, "")]
+
+
+def test_a_poisoned_child_is_told_to_its_parent(world: World) -> None:
+    world.with_queue()
+    family()
+    run = world.engine.start("parent", how="die")
+    world.engine.execute_step(run.id)
+    child = children(world)[0]
+    for _ in range(5):
+        with pytest.raises(Killed):
+            world.engine.execute_step(child.id)
+        world.advance(seconds=71)
+    world.engine.execute_step(run.id)
+
+    assert heard(world, run)[0][0] == "failed"
+
+
+def test_a_join_waits_for_the_last_and_keeps_the_order_of_starting(world: World) -> None:
+    family(fan=[{"n": 1}, {"n": 2, "how": "wait"}, {"n": 3, "how": "fail"}])
+    run = world.engine.start("parent")
+    stored = world.stored(run)
+    assert (stored.status, stored.children_pending) == (WorkflowStatus.WAITING, 1)
+    assert stored.why == "waits for 1 child to end"
+
+    world.engine.signal("go")
+
+    assert heard(world, run) == [
+        ("completed", {"answer": 2}, ""),
+        ("completed", {"answer": 6}, ""),
+        ("failed", None, "no"),
+    ]
+
+
+def test_a_join_of_nobody_goes_on_at_once(world: World) -> None:
+    family(fan=[])
+    run = world.engine.start("parent")
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+
+
+def test_a_join_of_two_hundred(world: World) -> None:
+    family(fan=[{"n": n} for n in range(200)])
+    run = world.engine.start("parent")
+
+    assert [entry["result"]["answer"] for entry in world.data(run)["heard"]] == [n * 2 for n in range(200)]
+
+
+def test_cancelling_the_parent_cancels_the_children_that_are_out(world: World) -> None:
+    family(fan=[{"n": 1}, {"how": "wait"}, {"how": "wait"}])
+    run = world.engine.start("parent")
+
+    world.engine.cancel(run.id)
+
+    assert sorted(child.status for child in children(world)) == ["cancelled", "cancelled", "completed"]
+    assert world.status(run) is WorkflowStatus.CANCELLED
+
+
+def test_grandchildren_are_cancelled_too(world: World) -> None:
+    family()
+
+    @workflow("grandparent")
+    class Grandparent:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True)
+        def run(self):
+            return run_child("parent", how="wait")
+
+    run = world.engine.start("grandparent")
+    assert len(world.storage.runs()) == 3
+
+    world.engine.cancel(run.id)
+
+    assert {each.status for each in world.storage.runs()} == {WorkflowStatus.CANCELLED}
+
+
+def test_a_deadline_of_the_parent_cancels_the_children(world: World) -> None:
+    family(fan=[{"how": "wait"}], deadline=timedelta(minutes=1))
+    run = world.engine.start("parent")
+    world.advance(minutes=1)
+
+    assert world.status(run) is WorkflowStatus.FAILED
+    assert children(world)[0].status is WorkflowStatus.CANCELLED
+
+
+def test_a_step_that_raises_or_is_rolled_back_starts_no_child(world: World) -> None:
+    world.with_queue()
+    family()
+
+    @workflow("cancelled_meanwhile")
+    class CancelledMeanwhile:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True)
+        def run(self):
+            ContextVars().run(lambda: world.engine.cancel(run.id))
+            return run_child("child")
+
+    run = world.engine.start("cancelled_meanwhile")
+    world.engine.execute_step(run.id)
+
+    assert children(world) == []
+
+
+def test_children_that_ended_while_the_parent_was_paused_are_heard_at_the_resume(world: World) -> None:
+    family(fan=[{"n": 1, "how": "wait"}, {"n": 2, "how": "wait"}])
+    run = world.engine.start("parent")
+    world.engine.pause(run.id)
+    world.engine.signal("go")
+    assert world.status(run) is WorkflowStatus.PAUSED
+
+    world.engine.resume(run.id)
+
+    assert [entry[1] for entry in heard(world, run)] == [{"answer": 3}, {"answer": 6}]
+
+
+def test_a_child_that_failed_and_is_retried_later_does_not_wake_its_parent_twice(world: World) -> None:
+    family(fan=[{"how": "fail"}, {"how": "wait"}])
+    run = world.engine.start("parent")
+    failed = next(child for child in children(world) if child.status is WorkflowStatus.FAILED)
+    world.engine.retry(failed.id)
+    assert world.stored(run).children_pending == 1
+
+    world.engine.signal("go")
+    world.engine.retry(failed.id)
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+
+
+def test_a_parent_with_on_fail_hears_first_and_fails_after(world: World) -> None:
+    seen: list[str] = []
+
+    @workflow("strict")
+    class Strict:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True)
+        def run(self):
+            return run_child("child", then=self.after, how="fail")
+
+        @step()
+        def after(self):
+            return fail("; ".join(child["error"] for child in get_wake().payload["children"]))
+
+        @on_fail
+        def undo(self):
+            seen.append("undone")
+
+    family()
+    run = world.engine.start("strict")
+
+    assert world.stored(run).error == "no"
+    assert seen == ["undone"]
+
+
+def test_too_many_children_fail_the_step(world: World) -> None:
+    family(fan=[{}] * 1001)
+    run = world.engine.start("parent")
+
+    assert world.status(run) in {WorkflowStatus.FAILED, WorkflowStatus.WAITING}
+    assert "asks for 1001 runs; a step may start 1000" in world.attempts(run)[0].detail
+
+
+@pytest.mark.parametrize("given", [3, None, {"a": 1}])
+def test_run_children_says_what_it_takes(given: object) -> None:
+    with pytest.raises(UsageError, match="Give run_child"):
+        run_children([given])  # type: ignore[list-item]
+
+
+def test_run_children_takes_classes_names_and_pairs(world: World) -> None:
+    family()
+
+    @workflow("mixed")
+    class Mixed:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True)
+        def run(self):
+            return run_children(["child", ("child", {"n": 4}), run_child("child", n=5)], then=self.end)
+
+        @step()
+        def end(self):
+            return complete()
+
+    run = world.engine.start("mixed")
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+    assert sorted(child.data["n"] for child in children(world) if child.data) == [0, 4, 5]
+    assert {child.parent_id for child in children(world)} == {run.id}
+
+
+def test_an_unknown_child_fails_the_step_visibly(world: World) -> None:
+    @workflow("lonely", default_retry=Retry(max_attempts=1))
+    class Lonely:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True)
+        def run(self):
+            return run_child("nobody")
+
+    run = world.engine.start("lonely")
+
+    assert world.status(run) is WorkflowStatus.FAILED
+    assert "Workflow 'nobody' is not registered" in world.stored(run).error

@@ -1,0 +1,745 @@
+"""Cancel, pause, resume, retry, start by key, versions, deadlines, compensation."""
+
+import contextlib
+import logging
+from contextvars import Context as ContextVars
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from pydantic import BaseModel
+
+from automation.workflows.authoring.registry import registry
+from automation.workflows.core import (
+    Retry,
+    WorkflowStatus,
+    complete,
+    fail,
+    get_context,
+    get_wake,
+    goto,
+    on_fail,
+    sleep,
+    step,
+    wait,
+    workflow,
+)
+from automation.workflows.errors import IllegalTransition, NotConfigured, UnknownRun, UnknownWorkflow, UsageError
+from automation.workflows.runs.values import Pause, Run
+from tests.unit.world import START, World
+
+
+class Nothing(BaseModel):
+    """A Context without fields."""
+
+
+def waiter(name: str = "waiter", **asked: object) -> None:
+    @workflow(name)
+    class Waiter:
+        class Context(BaseModel):
+            n: int = 0
+
+        @step(start=True)
+        def run(self):
+            return wait("x", then=self.after, **asked)
+
+        @step()
+        def after(self):
+            return complete()
+
+
+def elsewhere(act: object) -> object:
+    return ContextVars().run(act)  # type: ignore[arg-type]
+
+
+# cancel
+
+
+def test_cancel_ends_a_waiting_run_and_says_why(world: World) -> None:
+    waiter()
+    run = world.engine.start("waiter")
+
+    assert world.engine.cancel(run.id, reason="the guest left") is True
+
+    stored = world.stored(run)
+    assert (stored.status, stored.why, stored.wait, stored.next_at) == (
+        WorkflowStatus.CANCELLED,
+        "the guest left",
+        None,
+        None,
+    )
+    world.engine.signal("x")
+    assert world.status(run) is WorkflowStatus.CANCELLED
+
+
+def test_cancel_of_what_has_ended_or_is_unknown_does_nothing(world: World) -> None:
+    waiter()
+    run = world.engine.start("waiter")
+    world.engine.signal("x")
+
+    assert world.engine.cancel(run.id) is False
+    assert world.engine.cancel(uuid4()) is False
+    assert world.status(run) is WorkflowStatus.COMPLETED
+
+
+def test_a_step_that_was_running_when_its_run_was_cancelled_commits_nothing(world: World) -> None:
+    world.with_queue()
+
+    @workflow("busy")
+    class Busy:
+        class Context(BaseModel):
+            done: bool = False
+
+        @step(start=True)
+        def run(self):
+            elsewhere(lambda: world.engine.cancel(run.id))
+            world.engine.signal("effect")
+            return complete(done=True)
+
+    run = world.engine.start("busy")
+    world.engine.execute_step(run.id)
+
+    assert world.status(run) is WorkflowStatus.CANCELLED
+    assert world.data(run) == {"done": False}
+    assert world.storage.signals() == []
+
+
+def test_a_step_that_raises_after_its_run_was_cancelled_does_not_revive_it(world: World) -> None:
+    world.with_queue()
+
+    @workflow("busy")
+    class Busy:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            elsewhere(lambda: world.engine.cancel(run.id))
+            raise RuntimeError
+
+    run = world.engine.start("busy")
+    world.engine.execute_step(run.id)
+
+    assert world.status(run) is WorkflowStatus.CANCELLED
+
+
+# pause and resume
+
+
+def test_a_paused_ready_run_is_not_worked_on_until_it_is_resumed(world: World) -> None:
+    queue = world.with_queue()
+    waiter()
+    run = world.engine.start("waiter")
+    world.engine.pause(run.id, reason="audit")
+    queue.given.clear()
+
+    world.engine.execute_step(run.id)
+    world.advance(hours=1)
+    stored = world.stored(run)
+    assert (stored.status, stored.pause, stored.why) == (WorkflowStatus.PAUSED, Pause.PERSON, "audit")
+
+    world.engine.resume(run.id)
+    assert world.status(run) is WorkflowStatus.READY
+    assert queue.given == [(run.id, None)]
+
+
+def test_a_pause_lets_the_running_step_finish_and_keeps_where_it_led(world: World) -> None:
+    @workflow("busy")
+    class Busy:
+        class Context(BaseModel):
+            seen: list[str] = []
+
+        @step(start=True)
+        def one(self):
+            elsewhere(lambda: world.engine.pause(run.id))
+            get_context().seen.append("one")
+            return goto(self.two)
+
+        @step()
+        def two(self):
+            get_context().seen.append("two")
+            return complete()
+
+    queue = world.with_queue()
+    run = world.engine.start("busy")
+    world.engine.execute_step(run.id)
+
+    stored = world.stored(run)
+    assert (stored.status, stored.current_step, stored.data) == (WorkflowStatus.PAUSED, "two", {"seen": ["one"]})
+    assert stored.pause_requested is False
+    world.engine.resume(run.id)
+    world.engine.execute_step(run.id)
+    assert world.data(run) == {"seen": ["one", "two"]}
+    assert queue.given
+
+
+def test_a_pause_of_a_running_step_that_ends_the_run_comes_too_late(world: World) -> None:
+    world.with_queue()
+
+    @workflow("busy")
+    class Busy:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            elsewhere(lambda: world.engine.pause(run.id))
+            return complete()
+
+    run = world.engine.start("busy")
+    world.engine.execute_step(run.id)
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+
+
+def test_a_pause_that_is_taken_back_while_the_step_runs_has_no_effect(world: World) -> None:
+    world.with_queue()
+
+    @workflow("busy")
+    class Busy:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            elsewhere(lambda: world.engine.pause(run.id))
+            elsewhere(lambda: world.engine.resume(run.id))
+            return goto(self.end)
+
+        @step()
+        def end(self):
+            return complete()
+
+    run = world.engine.start("busy")
+    world.engine.execute_step(run.id)
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+
+
+def test_a_pause_is_kept_when_the_running_step_raises_or_is_lost(world: World) -> None:
+    world.with_queue()
+
+    @workflow("busy")
+    class Busy:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            elsewhere(lambda: world.engine.pause(run.id))
+            raise RuntimeError
+
+    run = world.engine.start("busy")
+    world.engine.execute_step(run.id)
+    stored = world.stored(run)
+    assert (stored.status, stored.attempt, stored.wake_at) == (WorkflowStatus.PAUSED, 1, START + timedelta(seconds=1))
+
+    world.engine.resume(run.id)
+    assert world.status(run) is WorkflowStatus.WAITING
+
+
+def test_a_resumed_wait_that_still_stands_waits_on(world: World) -> None:
+    waiter(timeout=timedelta(hours=1))
+    run = world.engine.start("waiter")
+    world.engine.pause(run.id)
+
+    world.engine.resume(run.id)
+    stored = world.stored(run)
+    assert (stored.status, stored.wake_at) == (WorkflowStatus.WAITING, START + timedelta(hours=1))
+
+    world.engine.signal("x")
+    assert world.status(run) is WorkflowStatus.COMPLETED
+
+
+def test_a_signal_that_came_while_paused_counts_at_the_resume(world: World) -> None:
+    waiter()
+    run = world.engine.start("waiter")
+    world.engine.pause(run.id)
+    world.engine.signal("x", {"n": 3})
+    world.sweep()
+    assert world.status(run) is WorkflowStatus.PAUSED
+
+    world.engine.resume(run.id)
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+    assert world.data(run) == {"n": 3}
+
+
+def test_a_deadline_that_passed_while_paused_counts_at_the_resume(world: World) -> None:
+    waiter(timeout=timedelta(minutes=1), on_timeout="after")
+    run = world.engine.start("waiter")
+    world.engine.pause(run.id)
+    world.advance(hours=1)
+    assert world.status(run) is WorkflowStatus.PAUSED
+
+    world.engine.resume(run.id)
+
+    assert world.history(run)[-1][0] == "after"
+
+
+def test_resume_of_a_run_that_is_not_paused_is_refused(world: World) -> None:
+    waiter()
+    run = world.engine.start("waiter")
+
+    with pytest.raises(IllegalTransition, match=r"Resumed cannot move run .* \('waiter'\), which is WAITING: Due, "):
+        world.engine.resume(run.id)
+    with pytest.raises(UnknownRun):
+        world.engine.resume(uuid4())
+
+
+def test_a_person_cannot_resume_what_lacks_its_code(world: World) -> None:
+    world.with_queue()
+    waiter()
+    run = world.engine.start("waiter")
+    registry._versions.clear()
+    world.engine.execute_step(run.id)
+    world.clock.at += timedelta(seconds=61)
+    world.engine.execute_step(run.id)
+
+    with pytest.raises(IllegalTransition, match="goes on by itself when the code is back"):
+        world.engine.resume(run.id)
+
+
+# retry
+
+
+def test_retry_takes_a_failed_run_up_again_where_it_failed(world: World) -> None:
+    broken = [True]
+
+    @workflow("mendable", default_retry=Retry(max_attempts=1))
+    class Mendable:
+        class Context(BaseModel):
+            seen: list[str] = []
+
+        @step(start=True)
+        def one(self):
+            get_context().seen.append("one")
+            return goto(self.two)
+
+        @step()
+        def two(self):
+            if broken[0]:
+                raise RuntimeError("not yet")
+            get_context().seen.append("two")
+            return complete()
+
+    run = world.engine.start("mendable")
+    assert world.status(run) is WorkflowStatus.FAILED
+    broken[0] = False
+
+    world.engine.retry(run.id)
+
+    stored = world.stored(run)
+    assert (stored.status, stored.error, stored.data) == (WorkflowStatus.COMPLETED, "", {"seen": ["one", "two"]})
+
+
+def test_retry_from_another_step(world: World) -> None:
+    @workflow("mendable")
+    class Mendable:
+        class Context(BaseModel):
+            n: int = 0
+
+        @step(start=True)
+        def one(self):
+            get_context().n += 1
+            return fail("no") if get_context().n == 1 else complete()
+
+        @step()
+        def other(self):
+            return goto(self.one)
+
+    run = world.engine.start("mendable")
+    with pytest.raises(UsageError, match=r"retry.*'othr', which is not a @step of workflow 'mendable'. Did you mean"):
+        world.engine.retry(run.id, from_step="othr")
+    world.engine.retry(run.id, from_step="other")
+
+    assert [name for name, _ in world.history(run)] == ["one", "other", "one"]
+    with pytest.raises(IllegalTransition, match="which is COMPLETED: nothing can"):
+        world.engine.retry(run.id)
+
+
+# starting
+
+
+def test_an_unknown_workflow_lists_those_there_are(world: World) -> None:
+    waiter("checkout_ops")
+    waiter("reindex_listing")
+
+    with pytest.raises(
+        UnknownWorkflow,
+        match=r"Workflow 'reindex_lsting' is not registered. Did you mean 'reindex_listing'\? "
+        "Registered: checkout_ops, reindex_listing.",
+    ):
+        world.engine.start("reindex_lsting")
+    with pytest.raises(UnknownWorkflow, match="is not a workflow"):
+        world.engine.start(int)
+
+
+def test_an_engine_without_storage_says_how_to_get_one(world: World) -> None:
+    waiter()
+    world.wiring.storage = None
+
+    with pytest.raises(NotConfigured, match=r"The engine has no storage. Add 'automation.workflows' to INSTALLED_APPS"):
+        world.engine.start("waiter")
+
+
+def test_a_start_in_a_rolled_back_transaction_leaves_nothing(world: World) -> None:
+    waiter()
+    with contextlib.suppress(RuntimeError), world.storage.transaction():
+        world.engine.start("waiter")
+        raise RuntimeError
+
+    assert world.storage.runs() == []
+
+
+def test_a_start_inside_a_transaction_runs_after_its_commit(world: World) -> None:
+    waiter()
+    with world.storage.transaction():
+        run = world.engine.start("waiter")
+        assert world.status(run) is WorkflowStatus.READY
+
+    assert world.status(run) is WorkflowStatus.WAITING
+
+
+def test_a_run_key_makes_a_start_idempotent_and_a_difference_is_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.with_queue()
+    waiter()
+    with caplog.at_level(logging.WARNING):
+        first = world.engine.start("waiter", run_key="order-7", n=1)
+        assert not caplog.records
+        second = world.engine.start("waiter", run_key="order-7", n=2)
+
+    assert (second.id, second.data) == (first.id, {"n": 1})
+    assert "exists with other arguments (n)" in caplog.text
+    assert world.engine.start("waiter", run_key="Order-7").id != first.id
+    assert len(world.storage.runs()) == 2
+
+
+def test_a_run_key_belongs_to_the_workflow_whatever_the_version(world: World) -> None:
+    waiter("one")
+    waiter_two = "two"
+    waiter(waiter_two)
+
+    assert world.engine.start("one", run_key="k").id != world.engine.start("two", run_key="k").id
+
+
+@pytest.mark.parametrize(("key", "says"), [("", "1 to 255"), ("a" * 256, "1 to 255"), ("a\x00", "contains NUL")])
+def test_keys_that_no_database_keeps_are_refused(world: World, key: str, says: str) -> None:
+    waiter()
+    with pytest.raises(UsageError, match=says):
+        world.engine.start("waiter", run_key=key)
+
+
+def test_create_context_makes_the_context(world: World) -> None:
+    @workflow("listing")
+    class Listing:
+        class Context(BaseModel):
+            listing_id: int
+
+        @classmethod
+        def create_context(cls, listing_id: int):
+            return cls.Context(listing_id=listing_id * 2)
+
+        @step(start=True)
+        def run(self):
+            return complete()
+
+    assert world.engine.start("listing", listing_id=3).data == {"listing_id": 6}
+
+
+# versions
+
+
+def version(number: str, seen: list[str], **options: object) -> None:
+    """Define a version of "versioned" whose second step notes the number."""
+
+    class Versioned:
+        class Context(BaseModel):
+            n: int = 0
+
+        @step(start=True)
+        def run(self):
+            return wait("x", then=self.end)
+
+        @step()
+        def end(self):
+            seen.append(number)
+            return complete()
+
+    Versioned.__qualname__ = f"Versioned{number}"
+    workflow("versioned", version=number, **options)(Versioned)  # type: ignore[arg-type]
+
+
+def test_runs_stay_on_their_version_while_it_is_loaded(world: World) -> None:
+    seen: list[str] = []
+    version("1", seen)
+    old = world.engine.start("versioned")
+    version("2", seen, current=True)
+    new = world.engine.start("versioned")
+
+    assert (old.version, new.version) == ("1", "2")
+    world.engine.signal("x")
+    assert sorted(seen) == ["1", "2"]
+
+
+def test_a_new_version_takes_over_what_it_declares(world: World) -> None:
+    seen: list[str] = []
+    version("1", seen)
+    run = world.engine.start("versioned")
+    registry._versions.clear()
+    version("2", seen, upgrades=("1",))
+    world.engine.signal("x")
+
+    assert seen == ["2"]
+    assert world.stored(run).version == "2"
+
+
+def test_a_new_version_that_declares_nothing_pauses_the_old_runs(world: World) -> None:
+    seen: list[str] = []
+    version("1", seen)
+    run = world.engine.start("versioned")
+    registry._versions.clear()
+    version("2", seen)
+    world.engine.signal("x")
+    world.advance(seconds=61)
+    world.advance(seconds=61)
+
+    stored = world.stored(run)
+    assert (seen, stored.status, stored.version) == ([], WorkflowStatus.PAUSED, "1")
+    assert "version '2' does not take it over: declare upgrades=('1',) or upgrade_context" in stored.why
+
+
+def test_versions_without_a_current_one_cannot_be_started(world: World) -> None:
+    version("1", [])
+    version("2", [])
+
+    with pytest.raises(UnknownWorkflow, match="has the versions 1, 2, and none is current"):
+        world.engine.start("versioned")
+
+
+# deadlines and compensation
+
+
+def test_a_run_past_its_workflows_deadline_fails(world: World) -> None:
+    @workflow("bounded", deadline=timedelta(hours=1))
+    class Bounded:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            return wait("x", timeout=timedelta(hours=5))
+
+    run = world.engine.start("bounded")
+    world.advance(minutes=59)
+    assert world.status(run) is WorkflowStatus.WAITING
+
+    world.advance(minutes=1)
+
+    assert world.status(run) is WorkflowStatus.FAILED
+    assert world.stored(run).error == "The workflow's deadline, 2030-01-07 10:00:00 UTC, passed at 'run'."
+
+
+def test_a_deadline_ends_a_run_that_never_pauses(world: World) -> None:
+    @workflow("bounded", deadline=timedelta(seconds=5))
+    class Bounded:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            world.clock.at += timedelta(seconds=1)
+            if world.clock.at > START + timedelta(minutes=1):
+                pytest.fail("nothing ends it")
+            return goto(self.run)
+
+    run = world.engine.start("bounded")
+
+    assert world.status(run) is WorkflowStatus.FAILED
+
+
+def compensated(retry: Retry | None = None, ending: object = None, log: list[object] | None = None) -> None:
+    """Define "charged", which fails in its second step and has an @on_fail."""
+    noted: list[object] = [] if log is None else log
+
+    @workflow("charged", default_retry=Retry(max_attempts=2))
+    class Charged:
+        class Context(BaseModel):
+            charged: bool = False
+            refunded: bool = False
+
+        @step(start=True)
+        def charge(self):
+            get_context().charged = True
+            return goto(self.ship)
+
+        @step()
+        def ship(self):
+            raise RuntimeError("no stock")
+
+        @on_fail(retry=retry)
+        def refund(self):
+            wake = get_wake()
+            noted.append((wake.cause, wake.payload, wake.attempt))
+            get_context().refunded = True
+            if isinstance(ending, Exception):
+                raise ending
+            return ending
+
+
+def test_on_fail_runs_once_and_the_run_ends_failed_with_the_original_error(world: World) -> None:
+    log: list[object] = []
+    compensated(log=log)
+    run = world.engine.start("charged")
+    assert log == []
+    world.advance(seconds=1)
+
+    stored = world.stored(run)
+    assert stored.status is WorkflowStatus.FAILED
+    assert stored.error.startswith("RuntimeError: no stock")
+    assert stored.data == {"charged": True, "refunded": True}
+    assert stored.current_step == "ship"
+    assert log == [("failure", {"step": "ship", "error": "RuntimeError: no stock"}, 1)]
+
+
+@pytest.mark.parametrize("ending", [complete(refunded=True), fail("cannot refund")], ids=["complete", "fail"])
+def test_however_on_fail_ends_the_run_is_failed(world: World, ending: object) -> None:
+    compensated(ending=ending)
+    run = world.engine.start("charged")
+    world.advance(seconds=1)
+
+    stored = world.stored(run)
+    assert stored.status is WorkflowStatus.FAILED
+    assert ("@on_fail failed as well: cannot refund" in stored.error) is (ending == fail("cannot refund"))
+
+
+def test_on_fail_is_retried_like_a_step(world: World) -> None:
+    log: list[object] = []
+    compensated(retry=Retry(max_attempts=3), ending=RuntimeError("bank is down"), log=log)
+    run = world.engine.start("charged")
+    for seconds in (1, 1, 2):
+        world.advance(seconds=seconds)
+
+    stored = world.stored(run)
+    assert len(log) == 3
+    assert stored.error.startswith("RuntimeError: no stock")
+    assert "@on_fail failed as well: RuntimeError: bank is down" in stored.error
+
+
+@pytest.mark.parametrize("result", [goto("ship"), sleep(timedelta(1)), wait("x"), "yes"])
+def test_on_fail_may_not_go_anywhere(world: World, result: object) -> None:
+    compensated(ending=result)
+    run = world.engine.start("charged")
+    world.advance(seconds=1)
+
+    assert "It returns nothing, complete(...) or fail(...)" in world.stored(run).error
+
+
+def test_retry_after_compensation_begins_at_the_step_that_failed(world: World) -> None:
+    compensated()
+    run = world.engine.start("charged")
+    world.advance(seconds=1)
+
+    world.engine.retry(run.id)
+
+    assert [name for name, _ in world.history(run)] == ["charge", "ship", "ship", "refund", "ship"]
+
+
+def test_on_fail_runs_after_fail_deadline_and_poison_as_well(world: World) -> None:
+    seen: list[str] = []
+
+    @workflow("bounded", deadline=timedelta(minutes=1))
+    class Bounded:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            return wait("x")
+
+        @on_fail
+        def undo(self):
+            seen.append(get_wake().payload["error"])
+
+    run = world.engine.start("bounded")
+    world.advance(minutes=1)
+
+    assert world.status(run) is WorkflowStatus.FAILED
+    assert seen == ["The workflow's deadline, 2030-01-07 09:01:00 UTC, passed at 'run'."]
+
+
+def test_cancel_does_not_compensate(world: World) -> None:
+    log: list[object] = []
+    compensated(log=log)
+    run = world.engine.start("charged")
+    world.engine.cancel(run.id)
+    world.advance(minutes=1)
+
+    assert log == []
+
+
+# why
+
+
+@pytest.mark.parametrize("status", ["ready", "waiting", "sleeping", "retrying", "paused"])
+def test_every_run_that_is_not_moving_says_why_and_until_when(world: World, status: str) -> None:
+    world.with_queue()
+
+    @workflow("any")
+    class AnyState:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            match status:
+                case "waiting":
+                    return wait("x", timeout=timedelta(minutes=1), key="7")
+                case "sleeping":
+                    return sleep(timedelta(minutes=1))
+                case "retrying":
+                    raise RuntimeError("no")
+                case _:
+                    return complete()
+
+    run: Run = world.engine.start("any")
+    if status == "paused":
+        world.engine.pause(run.id, reason="audit")
+    elif status != "ready":
+        world.engine.execute_step(run.id)
+
+    assert (
+        world.stored(run).why
+        == {
+            "ready": "ready for a worker",
+            "waiting": "waits for signal 'x' about 7 until 2030-01-07 09:01:00 UTC",
+            "sleeping": "sleeps until 2030-01-07 09:01:00 UTC",
+            "retrying": "attempt 2 at 2030-01-07 09:00:01 UTC, after RuntimeError: no",
+            "paused": "audit",
+        }[status]
+    )
+
+
+def test_a_sweep_that_is_told_to_stop_leaves_the_rest_to_the_next(world: World):
+    """A queue ends tasks that take too long; the sweep must end before that."""
+
+    @workflow("napper")
+    class Napper:
+        class Context(BaseModel):
+            pass
+
+        @step(start=True)
+        def nap(self):
+            return sleep(timedelta(minutes=1), then=self.rise)
+
+        @step()
+        def rise(self):
+            return complete()
+
+    runs = [world.engine.start("napper") for _ in range(5)]
+    world.clock.at += timedelta(minutes=1)
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 2
+
+    first = world.engine.process_scheduled(stop=stop)
+    second = world.engine.process_scheduled()
+
+    assert (first["woken"], second["woken"]) == (2, 3)
+    assert {world.status(run) for run in runs} == {WorkflowStatus.COMPLETED}

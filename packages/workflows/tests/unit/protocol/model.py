@@ -1,0 +1,394 @@
+"""An explicit-state model of the protocol by which waits, signals, claims, crashes, cancels and timers meet.
+
+It is small enough to look at every interleaving, and written apart from the engine. What it knows of transactions: a
+row that was written is locked until the commit; what was written is seen by others after it; a crash undoes it.
+
+One run goes through `names`: it waits for a signal of the first name, then of the second, and is done. Two workers, two
+deliverers, hints that are doubled or lost, claims that end under workers that are alive, a person who cancels.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeAlias
+
+__all__ = ["Model", "Protocol", "broken_by", "explore"]
+
+READY, RUNNING, WAITING, DONE, CANCELLED = "ready", "running", "waiting", "done", "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """The rules. Each can be broken."""
+
+    fence: bool = True
+    """A worker stores only under the revision that it claimed."""
+    cancel_moves_fence: bool = True
+    mailbox_look: bool = True
+    """Before it waits, a step looks for a signal that was first."""
+    wait_lock: bool = True
+    """It does so under the lock of the signal's name."""
+    delivery_lock: bool = True
+    """A delivery holds that lock, too."""
+    receipts: bool = True
+    """A run remembers what it has consumed."""
+    sweep: bool = True
+    delivery_by_sweep: bool = True
+    """A signal whose sender died after its commit is delivered all the same."""
+    place_at_delivery: bool = True
+    """A signal's place is allotted when it is delivered; else when its sender began, as an auto-increment is."""
+    order: bool = True
+    """Of several signals the first one is delivered first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What may happen, and how often."""
+
+    names: tuple[str, ...] = ("a",)
+    in_turn: bool = False
+    """Each signal is sent when the one before it has been; then they must arrive in this order."""
+    addressed: bool = True
+    """Signals count since the run began; else since the signal that woke it last."""
+    crashes: int = 1
+    doubles: int = 1
+    cancels: int = 1
+    timers: int = 0
+    losses: int = 2
+    """Claims that may end."""
+    protocol: Protocol = field(default_factory=Protocol)
+
+
+class Run(NamedTuple):
+    """The run's row."""
+
+    status: str = READY
+    revision: int = 0
+    consumed: tuple[int, ...] = ()
+    """Signals, in the order in which they ended waits."""
+    effects: tuple[int, ...] = ()
+    """Signals whose step has committed what it did."""
+    place: int = 0
+    """Of the signal that began the visit."""
+    late_write: bool = False
+    """A step was stored after the cancel."""
+
+
+class Sent(NamedTuple):
+    """A signal's row, and its sender."""
+
+    stage: str = "unsent"
+    """unsent, sending, posted, orphaned (its sender died before it delivered), delivered"""
+    place: int = 0
+
+
+class Worker(NamedTuple):
+    """A worker at a run: it has claimed it, or it has looked into the mailbox and is about to store."""
+
+    phase: str
+    revision: int
+    found: int = -1
+    """The signal that was first; -1 for none."""
+
+
+class Deliverer(NamedTuple):
+    """A delivery: it has taken a signal, or it has looked at the run as well."""
+
+    signal: int
+    phase: str
+    place: int = 0
+    seen: int = -1
+    """The revision of the run that it is about to wake; its row is locked."""
+
+
+class State(NamedTuple):
+    """Everything there is."""
+
+    run: Run
+    workers: tuple[Worker | None, ...]
+    deliverers: tuple[Deliverer | None, ...]
+    sent: tuple[Sent, ...]
+    hints: int
+    crashes: int
+    doubles: int
+    cancels: int
+    timers: int
+    losses: int
+
+
+Next: TypeAlias = Iterator[State]
+
+
+def explore(model: Model, limit: int = 2_000_000) -> tuple[int, dict[str, State]]:
+    """Visit every state that can be reached; give their number, and one example for each promise that breaks."""
+    first = State(
+        run=Run(),
+        workers=(None, None),
+        deliverers=(None, None),
+        sent=(Sent(),) * len(model.names),
+        hints=1,
+        crashes=model.crashes,
+        doubles=model.doubles,
+        cancels=model.cancels,
+        timers=model.timers,
+        losses=model.losses,
+    )
+    before: dict[State, list[State]] = {first: []}
+    pending = [first]
+    broken: dict[str, State] = {}
+    while pending:
+        state = pending.pop()
+        for name in _violations(model, state):
+            broken.setdefault(name, state)
+        for after in _steps(model, state):
+            if after not in before:
+                before[after] = []
+                pending.append(after)
+            before[after].append(state)
+        if len(before) > limit:
+            raise AssertionError(f"more than {limit} states: the model is too large")
+    for state in _hopeless(before):
+        broken.setdefault(f"stuck {state.run.status}", state)
+    return len(before), broken
+
+
+def _violations(model: Model, state: State) -> Iterator[str]:
+    run = state.run
+    if len(set(run.effects)) < len(run.effects):
+        yield "effect twice"
+    if len(set(run.consumed)) < len(run.consumed):
+        yield "signal consumed twice"
+    if run.late_write:
+        yield "write after cancel"
+    if model.in_turn and list(run.consumed) != sorted(run.consumed):
+        yield "out of order"
+
+
+def _hopeless(before: dict[State, list[State]]) -> Iterator[State]:
+    """Give the states from which no way leads to an end: a lost wake-up, however long one waits."""
+    hopeful = {state for state in before if state.run.status in {DONE, CANCELLED}}
+    pending = list(hopeful)
+    while pending:
+        for earlier in before[pending.pop()]:
+            if earlier not in hopeful:
+                hopeful.add(earlier)
+                pending.append(earlier)
+    return (state for state in before if state not in hopeful)
+
+
+def _steps(model: Model, state: State) -> Next:
+    yield from _claims(model, state)
+    for index, worker in enumerate(state.workers):
+        if worker is not None:
+            yield from _work(model, state, index, worker)
+    for index in range(len(state.sent)):
+        yield from _send(model, state, index)
+    for index, deliverer in enumerate(state.deliverers):
+        if deliverer is None:
+            yield from _begin_delivery(model, state, index)
+        else:
+            yield from _deliver(model, state, index, deliverer)
+    yield from _sweep(model, state)
+    yield from _cancel(model, state)
+
+
+# Workers
+
+
+def _claims(model: Model, state: State) -> Next:
+    """A hint arrives at an idle worker; it may arrive again, or never."""
+    if not state.hints:
+        return
+    yield state._replace(hints=state.hints - 1)
+    for index, worker in enumerate(state.workers):
+        if worker is not None or state.run.status != READY or _row_is_locked(state):
+            continue
+        revision = state.run.revision + 1
+        claimed = state._replace(
+            run=state.run._replace(status=RUNNING, revision=revision),
+            workers=_with(state.workers, index, Worker("body", revision)),
+            hints=state.hints - 1,
+        )
+        yield claimed
+        if state.doubles:
+            yield claimed._replace(hints=state.hints, doubles=state.doubles - 1)
+
+
+def _work(model: Model, state: State, index: int, worker: Worker) -> Next:
+    if state.crashes:
+        yield state._replace(workers=_with(state.workers, index, None), crashes=state.crashes - 1)
+    if worker.phase == "body":
+        yield from _body_ends(model, state, index, worker)
+    elif not _row_is_locked(state):
+        yield from _stored(model, state, index, worker)
+
+
+def _body_ends(model: Model, state: State, index: int, worker: Worker) -> Next:
+    """The body is through: it is done, or it will wait, and looks into the mailbox first."""
+    name = _wanted(model, state)
+    if name is None:
+        yield state._replace(workers=_with(state.workers, index, worker._replace(phase="done")))
+        return
+    if model.protocol.wait_lock and _name_is_locked(model, state, name):
+        return
+    found = _match(model, state, name) if model.protocol.mailbox_look else -1
+    yield state._replace(workers=_with(state.workers, index, worker._replace(phase="wait", found=found)))
+
+
+def _stored(model: Model, state: State, index: int, worker: Worker) -> Next:
+    run = state.run
+    idle = state._replace(workers=_with(state.workers, index, None))
+    if model.protocol.fence and run.revision != worker.revision:
+        yield idle
+        return
+    after = run._replace(
+        revision=run.revision + 1,
+        effects=run.effects + run.consumed[-1:],
+        late_write=run.late_write or run.status == CANCELLED,
+    )
+    if worker.phase == "done":
+        yield idle._replace(run=after._replace(status=DONE))
+    elif worker.found < 0:
+        yield idle._replace(run=after._replace(status=WAITING))
+    else:
+        yield from _woken(idle._replace(run=after), worker.found, state.sent[worker.found].place)
+
+
+def _woken(state: State, signal: int, place: int) -> Next:
+    """The run consumes a signal and is ready; its hint may be lost."""
+    run = state.run._replace(status=READY, consumed=(*state.run.consumed, signal), place=place)
+    yield state._replace(run=run, hints=min(state.hints + 1, 2))
+    yield state._replace(run=run)
+
+
+# Signals
+
+
+def _send(model: Model, state: State, index: int) -> Next:
+    sent = state.sent[index]
+    if sent.stage == "unsent":
+        if model.in_turn and index and state.sent[index - 1].stage in {"unsent", "sending"}:
+            return
+        place = 0 if model.protocol.place_at_delivery else _highest(state) + 1
+        yield state._replace(sent=_with(state.sent, index, Sent("sending", place)))
+    elif sent.stage == "sending":
+        yield state._replace(sent=_with(state.sent, index, sent._replace(stage="posted")))
+    elif sent.stage == "posted" and state.crashes:
+        orphaned = _with(state.sent, index, sent._replace(stage="orphaned"))
+        yield state._replace(sent=orphaned, crashes=state.crashes - 1)
+
+
+def _begin_delivery(model: Model, state: State, index: int) -> Next:
+    """A delivery takes the first signal of a name that is not delivered."""
+    stages = {"posted", "orphaned"} if model.protocol.delivery_by_sweep else {"posted"}
+    for name in dict.fromkeys(model.names):
+        posted = [at for at, sent in enumerate(state.sent) if sent.stage in stages and model.names[at] == name]
+        if not posted or (model.protocol.delivery_lock and _name_is_locked(model, state, name)):
+            continue
+        for signal in posted[:1] if model.protocol.order else posted:
+            yield state._replace(deliverers=_with(state.deliverers, index, Deliverer(signal, "taken")))
+
+
+def _deliver(model: Model, state: State, index: int, deliverer: Deliverer) -> Next:
+    if state.crashes:
+        yield state._replace(deliverers=_with(state.deliverers, index, None), crashes=state.crashes - 1)
+    if deliverer.phase == "taken":
+        if not _row_is_locked(state) and not any(other and other.place for other in state.deliverers):
+            yield _looked(model, state, index, deliverer)
+        return
+    sent = state.sent[deliverer.signal]._replace(stage="delivered", place=deliverer.place)
+    done = state._replace(
+        deliverers=_with(state.deliverers, index, None), sent=_with(state.sent, deliverer.signal, sent)
+    )
+    if deliverer.seen < 0:
+        yield done
+    else:
+        woken = done._replace(run=done.run._replace(revision=done.run.revision + 1))
+        yield from _woken(woken, deliverer.signal, deliverer.place)
+
+
+def _looked(model: Model, state: State, index: int, deliverer: Deliverer) -> State:
+    """The delivery allots the place and looks for the run; a run that waits is locked until the commit."""
+    sent = state.sent[deliverer.signal]
+    place = sent.place or _highest(state) + 1
+    wanted = _wanted(model, state) == model.names[deliverer.signal]
+    waits = state.run.status == WAITING and wanted and _counts(model, state, deliverer.signal, place)
+    looked = deliverer._replace(phase="looked", place=place, seen=state.run.revision if waits else -1)
+    return state._replace(deliverers=_with(state.deliverers, index, looked))
+
+
+def _match(model: Model, state: State, name: str) -> int:
+    """Give the first delivered signal that ends a wait for `name`."""
+    found = [
+        (sent.place, at)
+        for at, sent in enumerate(state.sent)
+        if sent.stage == "delivered" and model.names[at] == name and _counts(model, state, at, sent.place)
+    ]
+    return min(found)[1] if found else -1
+
+
+def _counts(model: Model, state: State, signal: int, place: int) -> bool:
+    if model.protocol.receipts and signal in state.run.consumed:
+        return False
+    return place > (0 if model.addressed else state.run.place)
+
+
+# Clock, sweep, people
+
+
+def _sweep(model: Model, state: State) -> Next:
+    run = state.run
+    if _row_is_locked(state):
+        return
+    if state.timers and run.status == WAITING:
+        timed_out = run._replace(status=DONE, revision=run.revision + 1)
+        yield state._replace(run=timed_out, timers=state.timers - 1)
+    if not model.protocol.sweep:
+        return
+    if run.status == READY and not state.hints:
+        yield state._replace(hints=1)
+    abandoned = all(worker is None or worker.revision != run.revision for worker in state.workers)
+    if run.status == RUNNING and (abandoned or state.losses):
+        freed = run._replace(status=READY, revision=run.revision + 1)
+        yield state._replace(run=freed, hints=1, losses=max(state.losses - 1, 0))
+
+
+def _cancel(model: Model, state: State) -> Next:
+    run = state.run
+    if state.cancels and run.status not in {DONE, CANCELLED} and not _row_is_locked(state):
+        cancelled = run._replace(status=CANCELLED, revision=run.revision + model.protocol.cancel_moves_fence)
+        yield state._replace(run=cancelled, cancels=state.cancels - 1)
+
+
+# What the others hold
+
+
+def _wanted(model: Model, state: State) -> str | None:
+    """Give the name that the run waits for next; None when it has heard all."""
+    heard = len(set(state.run.consumed)) if model.protocol.receipts else len(state.run.consumed)
+    return model.names[heard] if heard < len(model.names) else None
+
+
+def _row_is_locked(state: State) -> bool:
+    return any(deliverer is not None and deliverer.seen >= 0 for deliverer in state.deliverers)
+
+
+def _name_is_locked(model: Model, state: State, name: str) -> bool:
+    if model.protocol.delivery_lock and any(
+        deliverer is not None and model.names[deliverer.signal] == name for deliverer in state.deliverers
+    ):
+        return True
+    holds = model.protocol.wait_lock and _wanted(model, state) == name
+    return holds and any(worker is not None and worker.phase == "wait" for worker in state.workers)
+
+
+def _highest(state: State) -> int:
+    return max([sent.place for sent in state.sent] + [each.place for each in state.deliverers if each], default=0)
+
+
+def _with(items: tuple[Any, ...], index: int, item: object) -> tuple[Any, ...]:
+    return (*items[:index], item, *items[index + 1 :])
+
+
+def broken_by(model: Model, **rules: bool) -> set[str]:
+    """Explore the model with some rules broken; give the names of the promises that break."""
+    return set(explore(replace(model, protocol=replace(model.protocol, **rules)))[1])

@@ -1,0 +1,106 @@
+"""The machine, alone: every status with every cause, legal or refused."""
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import get_args
+
+import pytest
+
+from automation.workflows.authoring.results import StepResult
+from automation.workflows.errors import IllegalTransition
+from automation.workflows.runs.causes import Cause, Raised, Returned
+from automation.workflows.runs.decide import decide
+from automation.workflows.runs.transition import Transition
+from automation.workflows.runs.transitions import TRANSITIONS, check_transition, next_statuses
+from automation.workflows.runs.values import Run, WorkflowStatus
+from automation.workflows.runs.visits import GRACE
+from tests.unit.runs.builders import CAUSES, FAILURE, LATER, NOW, child, definition, gathered_two, parent, run
+
+CELLS = [(status, cause) for status in WorkflowStatus for cause in CAUSES]
+
+
+def before(status: WorkflowStatus, cause: str) -> Run:
+    if cause == "ChildEnded" and status is WorkflowStatus.WAITING:
+        return parent()
+    return run(status, deadline_at=NOW - timedelta(seconds=1) if cause == "DeadlinePassed" else None)
+
+
+def test_the_table_has_every_status_and_every_cause() -> None:
+    named = {cause.__name__ for cause in get_args(Cause) if cause not in {Returned, Raised}}
+    named |= {result.__name__ for result in get_args(StepResult)} | {"Retrying", "Exhausted"}
+
+    assert set(TRANSITIONS) == set(WorkflowStatus)
+    assert {cause for row in TRANSITIONS.values() for cause in row} == named == set(CAUSES)
+
+
+def test_the_final_statuses_are_present_and_empty() -> None:
+    assert TRANSITIONS[WorkflowStatus.COMPLETED] == TRANSITIONS[WorkflowStatus.CANCELLED] == {}
+    assert set(TRANSITIONS[WorkflowStatus.FAILED]) == {"RetryRequested"}
+
+
+@pytest.mark.parametrize(("status", "cause"), CELLS, ids=str)
+def test_a_cell_is_legal_or_refused(status: WorkflowStatus, cause: str) -> None:
+    """7 statuses x 22 causes = 154 cells."""
+    legal = next_statuses(status, cause)
+
+    if legal:
+        transition = decide(before(status, cause), CAUSES[cause], definition(), NOW, (child(),))
+        assert transition.after.status in legal
+        assert transition.after.revision == transition.before.revision + 1
+        assert transition.cause == cause
+    else:
+        with pytest.raises(IllegalTransition, match=re.escape(f"{cause} cannot move run")):
+            decide(before(status, cause), CAUSES[cause], definition(), NOW, (child(),))
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "target"),
+    [(status, cause, target) for status, row in TRANSITIONS.items() for cause, to in row.items() for target in to],
+    ids=str,
+)
+def test_every_target_in_the_table_is_reached_by_some_run(
+    status: WorkflowStatus, cause: str, target: WorkflowStatus
+) -> None:
+    """A target that no run reaches would be a drawing of a machine that does not exist."""
+    assert target in {decided.after.status for decided in _all(status, cause)}
+
+
+def _all(status: WorkflowStatus, cause: str) -> list[Transition]:
+    """Decide the cause for variants of runs and causes of that name."""
+    runs = [
+        before(status, cause),
+        replace(before(status, cause), lost_claims=4),
+        replace(before(status, cause), wake=FAILURE) if status is WorkflowStatus.RUNNING else before(status, cause),
+        replace(before(status, cause), wait=None, wake_at=None),
+        replace(before(status, cause), wake_at=LATER),
+    ]
+    if cause == "ChildEnded":
+        runs = [parent(), gathered_two()]
+    given = CAUSES[cause]
+    variants = [given]
+    if cause == "Missing":
+        variants.append(replace(given, gives_up=False))  # type: ignore[type-var]
+    if cause == "Goto":
+        variants.append(replace(given, run_on_until=LATER))  # type: ignore[type-var]
+    return [
+        decide(each, variant, workflow, NOW, started)
+        for each in runs
+        for variant in variants
+        for workflow in (definition(), definition(on_fail="undo"))
+        for started in ((child(),), ())
+    ]
+
+
+def test_a_refusal_says_which_run_what_and_what_can() -> None:
+    with pytest.raises(
+        IllegalTransition,
+        match=r"Claimed cannot move run .*-000000000001 \('w'\), which is COMPLETED: nothing can\.",
+    ):
+        check_transition(run(WorkflowStatus.COMPLETED), "Claimed", WorkflowStatus.RUNNING)
+    with pytest.raises(IllegalTransition, match=r"Claimed leads a READY run to RUNNING, not to FAILED \(run "):
+        check_transition(run(), "Claimed", WorkflowStatus.FAILED)
+
+
+def test_the_grace_is_what_the_docs_say() -> None:
+    assert timedelta(seconds=10) == GRACE

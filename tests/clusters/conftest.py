@@ -1,0 +1,14 @@
+"""What is played on which database, so that all of it is played once in a run over the databases."""
+
+import os
+
+DATABASE = os.environ.get("AUTOMATION_TEST_DATABASE", "sqlite")
+
+collect_ignore = [
+    # One writer at a time, or no `pg_terminate_backend`: several clusters and crashes are PostgreSQL's.
+    *(["test_crashes.py", "test_hardships.py", "test_many_clusters.py"] if DATABASE != "postgres" else []),
+    # They take as long as sweeps and supervisors do.
+    *(["test_flushed.py", "test_frozen.py"] if DATABASE != "postgres" or not os.environ.get("AUTOMATION_LONG") else []),
+    # Neither the broker nor the pages depend on the database.
+    *(["test_redis.py", "test_docs.py"] if DATABASE != "sqlite" else []),
+]

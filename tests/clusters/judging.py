@@ -1,0 +1,38 @@
+"""How the facts of a day are judged, whatever the database and the broker."""
+
+from typing import Any
+
+Facts = dict[str, Any]
+
+TOLD: list[str] = []
+"""Lateness figures, for the end of the test run."""
+
+
+def judge_the_day(facts: Facts) -> None:
+    """The guide's flow came to its end, in order, once, and nothing was early."""
+    assert facts["schedules"] == ["Events: cleanup_old", "Events: poll_due", "Workflows: process_scheduled"]
+    assert sorted(facts["with papers"]) == sorted(
+        ["welcomed", "prepared", "with papers", "rested", "closed", "arrived", "asked"]
+    )
+    assert sorted(facts["without papers"]) == sorted(
+        ["welcomed", "prepared", "without papers", "rested", "closed", "arrived", "asked"]
+    )
+    for story in (facts["with papers"], facts["without papers"]):
+        assert story.index("prepared") < story.index("arrived") < story.index("asked")
+    assert facts["states"]["prepare completed"] == 2
+    assert not [state for state in facts["states"] if "failed" in state]
+    assert facts["doubles"] == []
+    assert facts["left in q2"] == {"results": 0, "waiting": 0}
+
+
+def judge_the_lateness(facts: Facts, *, timers: int) -> None:
+    """Nothing is early. How late is told and not asserted, but for a bound that no sweep alone could keep."""
+    late = facts["lateness"]["all"]
+    kinds = {kind: f"p95 {spread['p95']:.2f}" for kind, spread in facts["lateness"].items() if kind != "all"}
+    print(
+        f"\n{facts['database']}, {facts['broker']} broker: {late['count']} timers late by p50 {late['p50']:.2f} s, "
+        f"p95 {late['p95']:.2f} s, max {late['max']:.2f} s; {kinds}"
+    )
+    assert late["count"] >= timers
+    assert late["min"] >= 0, "never early"
+    assert late["p50"] < 20, "the sweeps alone come each minute: half of the timers would be later than this"

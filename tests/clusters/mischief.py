@@ -1,0 +1,137 @@
+"""What goes wrong in a scene of crashes: at random, and alike for the same seed."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from django.db import connection
+from django_q.models import OrmQ
+
+from tests.clusters.hotel.models import Stay
+from tests.clusters.rig import ROOT, Cluster, Rig, children, kill, kill_group, strays
+
+RESTART_SERVER = os.environ.get("AUTOMATION_TEST_RESTART_SERVER", "")
+"""A shell command that restarts the database server; without it, connections are cut, and the server is left alone."""
+
+
+PATIENCE = {"GRACE": "15", "LOOK": "3", "AGE": "20"}
+"""The supervisor's, in seconds: short, because the intervals of the sweeps are."""
+
+
+class Mischief:
+    """Kills what a supervisor looks after, and the supervisor too."""
+
+    def __init__(self, rig: Rig, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.strikes: Counter[str] = Counter()
+        self._rig = rig
+        self._supervisor: Cluster | None = None
+
+    def supervise(self, **patience: str) -> None:
+        """Start the supervisor that the docs show."""
+        script = self._rig.folder / "supervise.sh"
+        script.write_text(supervisor_in_docs())
+        manage = f"{sys.executable} -m django"
+        self._supervisor = self._rig.start("bash", str(script), MANAGE=manage, **{**PATIENCE, **patience})
+
+    def strike(self, moving: Sequence[Stay]) -> None:
+        """Do one bad thing, or move a date."""
+        actions = {
+            "a worker": 4,
+            "a sentinel": 1,
+            "a cluster": 1,
+            "a supervisor": 1,
+            "the queue": 1,
+            "connections": 1,
+            "a date": 6,
+            **({"the server": 1} if RESTART_SERVER else {}),
+        }
+        (name,) = self.random.choices(list(actions), weights=list(actions.values()))
+        self.strikes[name] += 1
+        match name:
+            case "a worker":
+                kill(self._any(self._hands()))
+            case "a sentinel":
+                kill(self._any(self._sentinels()))
+            case "a cluster":
+                main = self._any(self._mains())
+                kill_group(main) if main else None
+            case "a supervisor":
+                self._kill_supervisor()
+            case "the queue":
+                OrmQ.objects.all().delete()
+            case "connections":
+                cut_connections()
+            case "the server":
+                subprocess.run(RESTART_SERVER, shell=True, check=True, stdout=subprocess.DEVNULL)
+            case _:
+                self.move(self.random.choice(moving))
+
+    def freeze(self) -> list[int]:
+        """Stop the pusher, the monitor and the workers of every cluster without killing them; give the clusters."""
+        for hand in self._hands():
+            os.kill(hand, signal.SIGSTOP)
+        return self._mains()
+
+    def move(self, stay: Stay) -> None:
+        """Give a stay another date, a few seconds ahead."""
+        stay.arrives_at = datetime.now(UTC) + timedelta(seconds=self.random.uniform(2, 6))
+        stay.save()
+
+    def relent(self) -> None:
+        """Stop, and leave a supervisor at work."""
+        if self._supervisor is None or self._supervisor.process.poll() is not None:
+            self.supervise()
+
+    def _kill_supervisor(self) -> None:
+        """As if init started it anew: sometimes with all that it had started gone, sometimes with orphans left."""
+        assert self._supervisor is not None
+        mains = self._mains()
+        self._supervisor.kill()
+        if self.random.random() < 0.5:
+            for main in mains:
+                kill_group(main)
+        self.supervise()
+
+    def _mains(self) -> list[int]:
+        return [process for process in strays(self._rig.folder) if is_main(process)]
+
+    def _sentinels(self) -> list[int]:
+        return [child for main in self._mains() for child in children(main)]
+
+    def _hands(self) -> list[int]:
+        return [hand for sentinel in self._sentinels() for hand in children(sentinel)]
+
+    def _any(self, processes: Sequence[int]) -> int | None:
+        return self.random.choice(list(processes)) if processes else None
+
+
+def is_main(process: int) -> bool:
+    """Tell a cluster's main process from its children, which have the same command line."""
+    try:
+        if b"qcluster" not in Path(f"/proc/{process}/cmdline").read_bytes():
+            return False
+        return os.getpgid(process) == process
+    except (OSError, ProcessLookupError):
+        return False
+
+
+def cut_connections() -> None:
+    """Cut every connection to this database but our own, as a server that is restarted does."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def supervisor_in_docs() -> str:
+    """Give the script that the docs show."""
+    page = (ROOT / "docs" / "running-on-django-q2.md").read_text()
+    return page.split("```bash\n#!/usr/bin/env bash", 1)[1].split("```", 1)[0]

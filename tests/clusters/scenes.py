@@ -1,0 +1,353 @@
+"""The scenes that are played on real clusters. Each gives facts; tests judge them."""
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from statistics import quantiles
+from typing import Any
+from uuid import uuid4
+
+import django
+
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.db import DatabaseError, InterfaceError, connection, transaction  # noqa: E402
+from django_q.models import OrmQ, Schedule, Task  # noqa: E402
+
+from automation.events.models import Event, EventDelivery  # noqa: E402 (Django comes first)
+from automation.q2_executor.models import Heartbeat  # noqa: E402 (Django comes first)
+from automation.workflows.core import engine  # noqa: E402
+from automation.workflows.models import WorkflowRun  # noqa: E402
+from automation.workflows.ports import wiring  # noqa: E402
+from tests.clusters.hotel.automations import STEPS  # noqa: E402
+from tests.clusters.hotel.models import Entry, Paper, Stay  # noqa: E402
+from tests.clusters.mischief import Mischief, is_main  # noqa: E402
+from tests.clusters.rig import Rig, end_with_parent, rig, until  # noqa: E402
+
+Facts = dict[str, Any]
+
+TERMINAL = ("completed", "failed", "cancelled")
+
+
+def day(rig: Rig, *, timers: int, seconds: float = 40) -> Facts:
+    """The guide's whole flow with no manual call, and `timers` timers of five kinds beside it."""
+    rig.start()
+    with_papers, without = (guest(in_seconds=10) for _ in range(2))
+    timed = set_timers(timers)
+    both = (with_papers, without)
+    until(lambda: all(_written("prepared", stay.pk) for stay in both), seconds=seconds, what="the runs began early")
+    Paper.objects.create(stay=with_papers)
+    for stay in both:
+        engine.signal("house:open", {"word": "welcome"}, key=str(stay.pk))
+    until(
+        lambda: _everything_ended() and _timed_entries() >= timed, seconds=seconds, what="everything ended", tell=_tell
+    )
+    return {
+        "schedules": sorted(Schedule.objects.values_list("name", flat=True)),
+        "with papers": story(with_papers),
+        "without papers": story(without),
+        "states": _states(),
+        "doubles": doubles(),
+        "timers": timed,
+        "lateness": lateness(),
+        "left in q2": left_in_q2(),
+    }
+
+
+def guest(*, in_seconds: float) -> Stay:
+    """Save a stay, and confirm it with a later save."""
+    stay = Stay.objects.create(arrives_at=datetime.now(UTC) + timedelta(seconds=in_seconds))
+    stay.confirmed = True
+    stay.save()
+    return stay
+
+
+def set_timers(number: int) -> int:
+    """Start `number` timers of five kinds that end within a few seconds; give how many entries they will write."""
+    each = number // 5
+    for one in range(each):
+        seconds = 2 + 5 * one / each
+        engine.start("sleeper", number=one, seconds=seconds)
+        engine.start("waiter", number=one, seconds=seconds)
+        engine.start("stumbler", number=one, seconds=2)
+        arrives_at = datetime.now(UTC) + timedelta(seconds=seconds + 1.5)
+        Stay.objects.create(arrives_at=arrives_at, confirmed=True, kind="timed")
+    return each * 5
+
+
+def story(stay: Stay) -> list[str]:
+    """Tell what happened to a stay, in order."""
+    return list(Entry.objects.filter(about=str(stay.pk), what__in=STORY).order_by("pk").values_list("what", flat=True))
+
+
+STORY = ("welcomed", "prepared", "with papers", "without papers", "rested", "arrived", "closed", "asked")
+TIMED = ("slept", "gave up", "retried", "early", "arrived")
+
+
+def _timed_entries() -> int:
+    timed_stays = [str(key) for key in Stay.objects.filter(kind="timed").values_list("pk", flat=True)]
+    arrived = Entry.objects.filter(what="arrived", about__in=timed_stays).count()
+    return arrived + Entry.objects.filter(what__in=set(TIMED) - {"arrived"}).count()
+
+
+def lateness() -> Facts:
+    """Say how late the timed entries were, in seconds: all together, and by kind."""
+    rows = Entry.objects.filter(due_at__isnull=False).values_list("what", "due_at", "written_at")
+    late = [(what, (written - due).total_seconds()) for what, due, written in rows]
+    by_kind = {kind: _spread(value for what, value in late if what == kind) for kind in sorted({w for w, _ in late})}
+    return {"all": _spread(value for _, value in late), **by_kind}
+
+
+def _spread(values: Iterable[float]) -> Facts:
+    ordered = sorted(values)
+    cuts = quantiles(ordered, n=100, method="inclusive") if len(ordered) > 1 else ordered * 99
+    shown = {"min": ordered[0], "p50": cuts[49], "p95": cuts[94], "max": ordered[-1]}
+    return {"count": len(ordered), **{name: round(value, 3) for name, value in shown.items()}}
+
+
+def doubles() -> list[str]:
+    """Name what is in the ledger more than once."""
+    counted = Counter(Entry.objects.values_list("what", "about"))
+    return [f"{what} {about}: {count} times" for (what, about), count in counted.items() if count > 1]
+
+
+def left_in_q2() -> Facts:
+    """Count what is in q2's tables besides timers."""
+    now = datetime.now(UTC)
+    return {"results": Task.objects.count(), "waiting": OrmQ.objects.filter(lock__lte=now).count()}
+
+
+def _written(what: str, about: object) -> bool:
+    return Entry.objects.filter(what=what, about=str(about)).exists()
+
+
+def _everything_ended() -> bool:
+    return not WorkflowRun.objects.exclude(status__in=TERMINAL).exists()
+
+
+def _states() -> Facts:
+    return dict(Counter(f"{name} {status}" for name, status in WorkflowRun.objects.values_list("name", "status")))
+
+
+def _tell() -> Facts:
+    stuck = WorkflowRun.objects.exclude(status__in=TERMINAL)[:10]
+    return {
+        "states": _states(),
+        "entries": dict(Counter(Entry.objects.values_list("what", flat=True))),
+        "stuck": [f"{run.name} at {run.current_step} {run.status}: {run.why} {run.next_at}" for run in stuck],
+        "queue": [(row.func(), str(row.lock)) for row in OrmQ.objects.all()[:20]],
+    }
+
+
+def share(rig: Rig, *, runs: int, seconds: float = 60) -> Facts:
+    """Two clusters on one database, as two machines would be."""
+    clusters = [rig.start(), rig.start()]
+    until(lambda: all(len(cluster.hands()) >= 4 for cluster in clusters), seconds=30, what="both clusters are up")
+    hands = [set(cluster.hands()) for cluster in clusters]
+    labour(runs)
+    until(
+        lambda: _states().get("labourer completed", 0) == runs, seconds=seconds, what="all runs completed", tell=_tell
+    )
+    by_cluster = [Entry.objects.filter(process__in=group).count() for group in hands]
+    return {"by cluster": by_cluster, "entries": Entry.objects.count(), "expected": runs * STEPS, "doubles": doubles()}
+
+
+def _completed() -> int:
+    return WorkflowRun.objects.filter(name="labourer", status="completed").count()
+
+
+def queues(rig: Rig, *, runs: int, seconds: float = 60) -> Facts:
+    """One cluster for the work, and one for the sweeps, on queues of their own."""
+    rig.start()
+    sweeping = rig.start(Q_CLUSTER_NAME="sweeps")
+    labour(runs)
+    until(lambda: _completed() == runs, seconds=seconds, what="all runs completed", tell=_tell)
+    until(lambda: Heartbeat.objects.filter(name="workflows").exists(), seconds=seconds, what="a sweep", tell=_tell)
+    hands = sweeping.hands()
+    return {
+        "clusters of schedules": sorted({str(each.cluster) for each in Schedule.objects.all()}),
+        "entries": Entry.objects.count(),
+        "expected": runs * STEPS,
+        "doubles": doubles(),
+        "labour by the sweeping cluster": Entry.objects.filter(process__in=hands).count(),
+        "queues": sorted(set(OrmQ.objects.values_list("key", flat=True))),
+    }
+
+
+def flushed(rig: Rig, *, runs: int, seconds: float) -> Facts:
+    """The queue is emptied, with every timer in it, under the usual intervals."""
+    rig.start()
+    with transaction.atomic():
+        for number in range(runs):
+            engine.start("sleeper", number=number, seconds=5)
+    waiting = WorkflowRun.objects.filter(name="sleeper", status="waiting")
+    until(lambda: waiting.count() == runs, seconds=30, what="all are asleep", tell=_tell)
+    OrmQ.objects.all().delete()
+    until(_everything_ended, seconds=seconds, what="everything ended", tell=_tell)
+    return {"lateness": lateness()["all"], "doubles": doubles()}
+
+
+def labour(runs: int) -> None:
+    """Start runs of six steps."""
+    with transaction.atomic():
+        for number in range(runs):
+            engine.start("labourer", number=number)
+
+
+def backlog(rig: Rig, *, messages: int, interval: float, watch_seconds: float) -> Facts:
+    """Sweeps while `messages` messages are waiting; `interval` is what AUTOMATION_Q2 says."""
+    executor = wiring.executor
+    assert executor is not None
+    executor.enqueue([uuid4() for _ in range(messages)])
+    rig.start()
+    beats = {name: set() for name in ("workflows", "events")}
+    end = time.monotonic() + watch_seconds
+    while time.monotonic() < end:
+        for name, finished_at in Heartbeat.objects.values_list("name", "finished_at"):
+            if name in beats and finished_at is not None:
+                beats[name].add(finished_at)
+        time.sleep(0.05)
+    return {
+        "interval": interval,
+        "still waiting": OrmQ.objects.filter(lock__lte=datetime.now(UTC)).count(),
+        "longest pause": {name: _longest_pause(times) for name, times in beats.items()},
+        "sweeps": {name: len(times) for name, times in beats.items()},
+    }
+
+
+def _longest_pause(times: Iterable[datetime]) -> float:
+    ordered = [*sorted(times), datetime.now(UTC)]
+    pauses = [(after - before).total_seconds() for before, after in pairwise(ordered)]
+    return round(max(pauses), 2) if pauses else float("inf")
+
+
+def hardships(rig: Rig, *, seconds: float = 40) -> Facts:
+    """Steps that hang, end the process or outlast `retry`, and somebody else's schedule that cannot be read."""
+    Schedule.objects.create(name="theirs", func="shop.tasks.tidy", args="UUID('x')")
+    rig.start()
+    hard = ("hanger", "leaver", "slowcoach")
+    with transaction.atomic():
+        for name in hard:
+            engine.start(name)
+    until(_everything_ended, seconds=seconds, what="each of them ended", tell=_tell)
+    labour(3)
+    until(lambda: _completed() == 3, seconds=seconds, what="the others went on", tell=_tell)
+    swept = until(lambda: Heartbeat.objects.filter(name="workflows").first(), seconds=seconds, what="a sweep")
+    runs = {run.name: run for run in WorkflowRun.objects.filter(name__in=hard)}
+    return {
+        "states": _states(),
+        "errors": {name: run.error.splitlines()[0] for name, run in runs.items() if run.error},
+        "entries": dict(Counter(Entry.objects.exclude(what__startswith="labour").values_list("what", flat=True))),
+        "doubles": doubles(),
+        "swept": swept.finished_at is not None,
+        "waiting": OrmQ.objects.filter(lock__lte=datetime.now(UTC)).count(),
+    }
+
+
+def crashes(rig: Rig, *, seed: int, runs: int, stays: int, trouble_seconds: float, patience_seconds: float) -> Facts:
+    """Work goes on while everything that can be killed is killed, at random but by a seed."""
+    mischief = Mischief(rig, seed)
+    mischief.supervise()
+    labour(runs // 2)
+    moving = [Stay.objects.create(arrives_at=_in(6), confirmed=True, kind="timed") for _ in range(stays)]
+    end = time.monotonic() + trouble_seconds
+    while time.monotonic() < end:
+        time.sleep(mischief.random.uniform(0.3, 1.2))
+        with spared():
+            mischief.strike(moving)
+            labour_more(runs, share=1 - (end - time.monotonic()) / trouble_seconds)
+    labour_more(runs, share=1)
+    for stay in moving:
+        mischief.move(stay)
+    mischief.relent()
+    began = time.monotonic()
+    until(lambda: _all_settled(runs), seconds=patience_seconds, what="everything ended", tell=_tell)
+    return {
+        "healed in": round(time.monotonic() - began, 1),
+        "strikes": dict(sorted(mischief.strikes.items())),
+        "runs": runs,
+        "completed": _completed(),
+        "lines": dict(Counter(Entry.objects.filter(what__startswith="labour").values_list("what", flat=True))),
+        "doubles": [each for each in doubles() if each.startswith(("labour", "welcomed"))],
+        "occurrences": _occurrences(),
+        "lateness": lateness()["all"],
+        "states": _states(),
+        "left in q2": left_in_q2(),
+    }
+
+
+@contextmanager
+def spared() -> Iterator[None]:
+    """Go on when the server that was struck was ours, too: what was refused was not promised."""
+    try:
+        yield
+    except (DatabaseError, InterfaceError):
+        connection.close()
+
+
+def frozen(rig: Rig, *, runs: int, seconds: float) -> Facts:
+    """A cluster that looks alive and does nothing, as q2's does when a worker is killed at the wrong moment."""
+    mischief = Mischief(rig, seed=0)
+    mischief.supervise(GRACE="4", LOOK="2", AGE="6")
+    until(lambda: Heartbeat.objects.filter(name="workflows").exists(), seconds=30, what="a sweep", tell=_tell)
+    before = mischief.freeze()
+    labour(runs)
+    until(lambda: _completed() == runs, seconds=seconds, what="all runs completed", tell=_tell)
+    return {"frozen": before, "alive": [main for main in before if is_main(main)], "doubles": doubles()}
+
+
+def labour_more(runs: int, *, share: float) -> None:
+    """Start as many runs as make up this share of all."""
+    there = WorkflowRun.objects.filter(name="labourer").count()
+    with transaction.atomic():
+        for number in range(there, min(runs, round(runs * share))):
+            engine.start("labourer", number=number)
+
+
+def _in(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def _all_settled(runs: int) -> bool:
+    pending = Event.objects.filter(event_name="arrival_due", status="pending").exists()
+    owed = EventDelivery.objects.exclude(status__in=["delivered", "cancelled"]).exists()
+    return _completed() == runs and _everything_ended() and not pending and not owed
+
+
+def _occurrences() -> Facts:
+    """Compare what occurred with what was done about it: each once."""
+    occurred = Counter(
+        Event.objects.filter(event_name="arrival_due", status="occurred").values_list("entity_id", flat=True)
+    )
+    arrived = Counter(Entry.objects.filter(what="arrived").values_list("about", flat=True))
+    early = Counter(Entry.objects.filter(what="early").values_list("about", flat=True))
+    return {
+        "occurred": occurred.total(),
+        "arrived otherwise": {
+            key: (occurred[key], arrived[key]) for key in occurred | arrived if occurred[key] != arrived[key]
+        },
+        "early otherwise": {
+            key: (occurred[key], early[key]) for key in occurred | early if occurred[key] != early[key]
+        },
+    }
+
+
+def main(name: str, options: str) -> None:
+    """Play a scene and print its facts as the last line."""
+    scenes: dict[str, Callable[..., Facts]] = {
+        scene.__name__: scene for scene in (day, share, backlog, hardships, queues, flushed, frozen, crashes)
+    }
+    end_with_parent()
+    with rig() as stage:
+        facts = scenes[name](stage, **json.loads(options))
+    print(json.dumps({"database": connection.vendor, "broker": settings.Q_CLUSTER.get("orm", "redis"), **facts}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,42 @@
+"""Whatever is killed: after it heals, everything ended, and each line of the ledger is there once."""
+
+import os
+from typing import Any
+
+import pytest
+
+from tests.clusters.stage import play
+
+LINES = 6
+"""What a labourer writes."""
+
+LONG = bool(os.environ.get("AUTOMATION_LONG"))
+
+SHORT_FORM = {"runs": 20, "stays": 6, "trouble_seconds": 10, "patience_seconds": 120}
+LONG_FORM = {"runs": 200, "stays": 40, "trouble_seconds": 240, "patience_seconds": 240}
+
+
+@pytest.mark.parametrize("seed", [7, 8, 9] if LONG else [7])
+def test_kills_of_everything_lose_nothing_and_double_nothing(seed: int):
+    facts = play(
+        "crashes",
+        seed=seed,
+        every={"SWEEP_EVERY": 2, "POLL_EVERY": 2},
+        claims={"CLAIM_MARGIN": 1, "REHINT": 5},
+        limit_seconds=600 if LONG else 240,
+        **(LONG_FORM if LONG else SHORT_FORM),
+    )
+    print(f"\nseed {seed}: {facts}")
+
+    assert facts["completed"] == facts["runs"], facts
+    assert facts["lines"] == {f"labour {line}": facts["runs"] for line in range(1, LINES + 1)}
+    assert facts["doubles"] == []
+    assert_occurrences_were_followed(facts["occurrences"])
+    assert facts["lateness"]["min"] >= 0, "never early"
+
+
+def assert_occurrences_were_followed(occurrences: dict[str, Any]) -> None:
+    """Each occurrence called its callback once, and began its run once."""
+    assert occurrences["occurred"] > 0
+    assert occurrences["arrived otherwise"] == {}
+    assert occurrences["early otherwise"] == {}

@@ -1,0 +1,21 @@
+"""The guide's whole flow on a real cluster, and a hundred timers beside it."""
+
+import pytest
+
+from tests.clusters.judging import Facts, judge_the_day, judge_the_lateness
+from tests.clusters.stage import play
+
+TIMERS = 100
+
+
+@pytest.fixture(scope="module")
+def facts() -> Facts:
+    return play("day", timers=TIMERS, limit_seconds=120)
+
+
+def test_the_guides_flow_needs_no_manual_call(facts: Facts):
+    judge_the_day(facts)
+
+
+def test_a_hundred_timers_are_met_and_none_is_early(facts: Facts):
+    judge_the_lateness(facts, timers=TIMERS)

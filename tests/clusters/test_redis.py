@@ -1,0 +1,29 @@
+"""The same day with Redis as the broker."""
+
+import pytest
+
+from tests.clusters.judging import Facts, judge_the_day, judge_the_lateness
+from tests.clusters.stage import REDIS, play
+
+TIMERS = 100
+
+
+@pytest.fixture(scope="module")
+def facts() -> Facts:
+    redis = pytest.importorskip("redis")
+    connection = redis.from_url(REDIS)
+    try:
+        connection.ping()
+    except redis.ConnectionError:
+        pytest.skip(f"Redis does not answer at {REDIS}")
+    finally:
+        connection.close()
+    return play("day", timers=TIMERS, broker="redis", limit_seconds=120)
+
+
+def test_the_guides_flow_needs_no_manual_call(facts: Facts):
+    judge_the_day(facts)
+
+
+def test_a_hundred_timers_are_met_and_none_is_early(facts: Facts):
+    judge_the_lateness(facts, timers=TIMERS)

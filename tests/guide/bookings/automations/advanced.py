@@ -1,0 +1,3 @@
+from tests.guide.page import execute
+
+execute("advanced", globals())

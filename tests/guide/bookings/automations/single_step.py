@@ -1,0 +1,3 @@
+from tests.guide.page import execute
+
+execute("single_step", globals())
