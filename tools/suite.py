@@ -37,6 +37,10 @@ LIMIT_SECONDS = 10 * 60 if not os.environ.get("AUTOMATION_LONG") else 6 * 60 * 6
 """A suite that has not ended by then hangs: it is stopped and counts as failed."""
 SHOWN_LINES = 400
 """Of a suite that failed: enough for some failures, not for thousands of log lines."""
+RECALLED_LINES = 30
+"""Of each suite that failed, said once more at the end."""
+REASONS = ("E  ", "FAILED ", "ERROR ", "Stopped after ")
+"""How the lines of pytest's output begin that name a failure."""
 TEST_SECONDS = 240
 """A test that takes longer has its stack printed, so that a suite that is stopped says where it was."""
 
@@ -222,6 +226,15 @@ def report(outcome: Outcome) -> None:
         print(f"         | {line}", flush=True)
 
 
+def recall(outcome: Outcome) -> None:
+    """Print again, just before the counts, which tests failed and with what: of a long log one reads the end."""
+    if outcome.failed:
+        print(f"FAILED in {outcome.job.title}:")
+        said = [line for line in outcome.output.splitlines() if line.startswith(REASONS)] or outcome.output.splitlines()
+        for line in said[-RECALLED_LINES:]:
+            print(f"  {line}")
+
+
 def _skips(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.startswith("SKIPPED")]
 
@@ -259,6 +272,8 @@ def _run_all(wanted: Sequence[Job], extra: Sequence[str], *, lanes: int) -> int:
                 _kill(process)
             raise
     passed, failed, skipped = (sum(getattr(one, key) for one in outcomes) for key in ("passed", "failed", "skipped"))
+    for outcome in outcomes:
+        recall(outcome)
     print(f"Databases: {', '.join(dict.fromkeys(job.database for job in wanted))}")
     print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     return 1 if failed or not passed else 0
