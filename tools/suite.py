@@ -33,7 +33,7 @@ SLOW_FIRST = ("installs", "workflows", "testing", "clusters", "docs", "q2-execut
 """Started first, so that no lane begins something long when the others have ended. The rest follow in any order."""
 LANES = (os.cpu_count() or 1) + 1
 """One more than there are cores, because suites with real clusters and databases wait for those half of the time."""
-LIMIT_SECONDS = 10 * 60 if not os.environ.get("AUTOMATION_LONG") else 6 * 60 * 60
+LIMIT_SECONDS = 20 * 60 if not os.environ.get("AUTOMATION_LONG") else 6 * 60 * 60
 """A suite that has not ended by then hangs: it is stopped and counts as failed."""
 SHOWN_LINES = 400
 """Of a suite that failed: enough for some failures, not for thousands of log lines."""

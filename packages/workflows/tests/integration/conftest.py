@@ -59,7 +59,9 @@ class ParcelEvents:
 
     def __init__(self) -> None:
         self.known: dict[str, Occurrence] = {}
+        self.occurred: set[str] = set()
         self.valid = True
+        self.was_in_doubt = False
 
     def describe(self, event: Any) -> Occurrence:
         return self.known[event.id]
@@ -68,7 +70,8 @@ class ParcelEvents:
         occurrence = self.known.get(occurrence_id)
         if occurrence is None:
             return None
-        occurred = occurrence.at is not None and occurrence.at <= wiring.clock.now()
+        is_past = occurrence.at is not None and occurrence.at <= wiring.clock.now()
+        occurred = is_past or occurrence_id in self.occurred
         return Snapshot(
             occurrence=occurrence, event=EventLike(occurrence), occurred=occurred, ended=False, valid=self.valid
         )

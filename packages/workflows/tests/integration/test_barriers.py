@@ -47,11 +47,23 @@ class Scene:
         return WorkflowRun.rows.get(pk=self.run.pk)
 
     def to_the_end(self) -> None:
-        """Let time pass and workers work until nothing moves any more."""
-        for _ in range(6):
+        """Let time pass and workers work until nothing moves any more; the event occurs when it is due."""
+        for _ in range(7):
             engine.process_scheduled()
             self.queue.work_off()
             self.clock.advance(minutes=10)
+            if self.occurs_now:
+                occur(self)
+
+    @property
+    def occurs_now(self) -> bool:
+        """The event that was in doubt is due, has not been called off, and its condition holds."""
+        if self.occurrence is None or self.occurrence.id not in self.events.known.keys() - self.events.occurred:
+            return False
+        assert self.occurrence.at is not None
+        is_due = self.events.was_in_doubt and self.occurrence.at <= self.clock.now()
+        self.events.valid |= is_due
+        return is_due
 
 
 def deliver(scene: Scene) -> None:
@@ -71,6 +83,24 @@ def later(scene: Scene) -> list[Occurrence]:
     return [scene.events.add("meeting_due", parcel, scene.occurrence.at + timedelta(minutes=30))]
 
 
+def turn_true(scene: Scene) -> None:
+    """Save what makes the condition of the event true."""
+    scene.events.valid = True
+    engine.move([scene.occurrence])
+
+
+def occur(scene: Scene) -> None:
+    assert scene.occurrence is not None
+    scene.events.occurred.add(scene.occurrence.id)
+    engine.occurred([scene.occurrence])
+
+
+def call_off(scene: Scene) -> None:
+    assert scene.occurrence is not None
+    scene.events.known.pop(scene.occurrence.id, None)
+    engine.withdraw([scene.occurrence], "its entity was deleted")
+
+
 OPERATIONS = {
     "claim": Operation(lambda scene: engine.execute_step(scene.run.pk), hold="claim.before_commit"),
     "finish": Operation(
@@ -85,7 +115,12 @@ OPERATIONS = {
     "send": Operation(lambda scene: engine.signal("meet", {"heard": 2}, key="k2")),
     "move": Operation(lambda scene: engine.move(later(scene))),
     "withdraw": Operation(lambda scene: engine.withdraw([scene.occurrence], "the date was cleared")),
-    "occur": Operation(lambda scene: engine.occurred([scene.occurrence])),
+    "occur": Operation(occur),
+    "defer": Operation(
+        lambda scene: engine.execute_step(scene.run.pk), enter="finish.before_apply", hold="finish.before_commit"
+    ),
+    "turn true": Operation(turn_true),
+    "call off": Operation(call_off),
     "plan": Operation(lambda scene: engine.plan([scene.occurrence])),
     "clean up": Operation(lambda scene: cleanup()),
     "start again": Operation(lambda scene: engine.start("meeting", run_key="k", how="goto")),
@@ -97,6 +132,7 @@ MEETINGS = {
     "waiting": ["claim", "deliver", "sweep", "cancel", "pause", "send", "clean up"],
     "paused": ["resume", "deliver", "cancel"],
     "reserved": ["claim", "sweep", "cancel", "pause", "move", "withdraw", "occur", "plan"],
+    "reserved, in doubt": ["claim", "defer", "sweep", "cancel", "pause", "turn true", "call off", "occur"],
     "failed": ["retry", "clean up", "start again"],
 }
 """Where a run stands, and what can meet there."""
@@ -122,10 +158,12 @@ def scene(clock: StillClock, queue: Heap, events: ParcelEvents, request: pytest.
 
 
 def make_scene(state: str, clock: StillClock, queue: Heap, events: ParcelEvents) -> Scene:
-    if state == "reserved":
+    if state.startswith("reserved"):
         parcel = Parcel.objects.create()
         occurrence = events.add("meeting_due", parcel, clock.now() + timedelta(minutes=90))
         engine.plan([occurrence])
+        events.was_in_doubt = state.endswith("in doubt")
+        events.valid = not events.was_in_doubt
         clock.advance(minutes=31)
         return Scene(WorkflowRun.objects.get(), clock, queue, events, occurrence)
     how = {"ready to go on": "goto", "failed": "fail"}.get(state, "wait")
@@ -181,10 +219,14 @@ def assert_kept(row: WorkflowRun, results: list[tuple[str, Any]]) -> None:
     tried = {name for name, _ in results}
     if "cancel" in did:
         assert row.status == WorkflowStatus.CANCELLED
-    elif "pause" in did and not tried & {"claim", "finish", "withdraw"}:
+    elif "pause" in did and not tried & {"claim", "finish", "withdraw", "call off"}:
         assert (row.status, row.pause) == (WorkflowStatus.PAUSED, "person")
     if tried <= {"withdraw", "move", "plan"} and "withdraw" in tried:
         assert row.status == WorkflowStatus.CANCELLED
+    if tried == {"defer", "turn true"}:
+        assert row.finished_at is not None
+        assert row.event_at is not None
+        assert row.finished_at < row.event_at, "it begins when the save makes the condition true, not at the event"
 
 
 def assert_sound(row: WorkflowRun, state: str) -> None:

@@ -63,6 +63,18 @@ MUTANTS: Sequence[Mutant] = (
         "",
     ),
     Mutant(
+        "an edit passes over the start that a worker is deciding about",
+        "engine/memory/plans.py",
+        "    return not run.status.is_terminal and run.occurrence.id in occurrence_ids",
+        "    return run.status in _HELD and run.occurrence.id in occurrence_ids",
+    ),
+    Mutant(
+        "a start is put off although its event has changed since",
+        "engine/working.py",
+        "            self._finisher.not_begun(attempt.claim, attempt.not_begun)",
+        "            self._finisher.ended(attempt.claim, attempt.not_begun)",
+    ),
+    Mutant(
         "a pause throws the running step away",
         "engine/finishing.py",
         "            if run is None or not is_ours(run, held):",

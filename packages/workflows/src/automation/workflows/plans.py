@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Case, DateTimeField, ExpressionWrapper, F, QuerySet, Value, When
+from django.db.models import Case, DateTimeField, ExpressionWrapper, F, Field, Q, QuerySet, Value, When
 from django.db.models.expressions import Combinable
 
 from automation.workflows.models import WorkflowRun
@@ -11,6 +12,8 @@ from automation.workflows.rows import run_from_row, wait_columns
 from automation.workflows.runs.values import Occurrence, Pause, Run, WorkflowStatus
 
 __all__ = ["DjangoPlans"]
+
+_HELD = Q(status__in=[WorkflowStatus.WAITING.value, WorkflowStatus.PAUSED.value])
 
 
 class DjangoPlans:
@@ -26,20 +29,18 @@ class DjangoPlans:
             return
         at = _date_of(dates)
         wake_at = ExpressionWrapper(at + F("offset"), output_field=DateTimeField())
-        self._reserved(list(dates)).update(
+        moved = _of_held(
             event_at=at,
             wake_at=wake_at,
             # Who is paused is looked at again when resumed, not at the new date.
             next_at=Case(When(status=WorkflowStatus.WAITING.value, then=wake_at), default=F("next_at")),
             why="not begun: moved with its event",
-            revision=F("revision") + 1,
-            updated_at=now,
         )
+        self._reserved(list(dates)).update(revision=F("revision") + 1, updated_at=now, **moved)
 
     def withdraw(self, occurrence_ids: Sequence[str], reason: str, now: datetime) -> None:
         """End them where they stand."""
-        self._reserved(occurrence_ids).update(
-            status=WorkflowStatus.CANCELLED.value,
+        ended = _of_held(
             why=reason,
             error="",
             next_at=None,
@@ -49,11 +50,12 @@ class DjangoPlans:
             pause=Pause.NONE.value,
             pause_requested=False,
             missing_since=None,
-            revision=F("revision") + 1,
-            updated_at=now,
             finished_at=now,
             **wait_columns(None),
+            # Last: MariaDB assigns from left to right, and the others ask for the status as it was.
+            status=WorkflowStatus.CANCELLED.value,
         )
+        self._reserved(occurrence_ids).update(revision=F("revision") + 1, updated_at=now, **ended)
 
     def reserved(self, occurrence_ids: Sequence[str]) -> Sequence[Run]:
         """Read them."""
@@ -63,8 +65,22 @@ class DjangoPlans:
         return WorkflowRun.rows.using(self._alias).filter(
             triggered_by_event_id__in=occurrence_ids,
             data__isnull=True,
-            status__in=[WorkflowStatus.WAITING.value, WorkflowStatus.PAUSED.value],
+            status__in=[status.value for status in WorkflowStatus if not status.is_terminal],
         )
+
+
+def _of_held(**values: Any) -> dict[str, Case]:
+    """Give updates that change WAITING and PAUSED rows, and leave those that a worker is at as they are."""
+    changes = {name: _as_expression(name, value) for name, value in values.items()}
+    return {name: Case(When(_HELD, then=change), default=F(name)) for name, change in changes.items()}
+
+
+def _as_expression(name: str, value: Any) -> Any:
+    if hasattr(value, "resolve_expression"):
+        return value
+    field = WorkflowRun._meta.get_field(name)
+    assert isinstance(field, Field)
+    return Value(value, output_field=field)
 
 
 def _date_of(dates: dict[str, datetime | None]) -> Combinable:

@@ -111,6 +111,7 @@ CAUSES: dict[str, Cause] = {
     "RetryRequested": causes.RetryRequested(step=None, position=11),
     "DeadlinePassed": causes.DeadlinePassed(position=11),
     "Deferred": causes.Deferred(occurrence=occurrence(), planned_at=LATER, next_at=LATER, why="not begun"),
+    "EventChanged": causes.EventChanged(),
     "Renewed": causes.Renewed(until=LATER),
     "Lost": causes.Lost(limit=5, reason="gone", position=11),
     "Goto": returned(Goto(step="two")),

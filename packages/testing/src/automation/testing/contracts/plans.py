@@ -125,12 +125,8 @@ class PlansClaims(StorageSubject):
 
         assert self.stored(storage, run.id) == run
 
-    @pytest.mark.parametrize(
-        "status", [WorkflowStatus.READY, WorkflowStatus.RUNNING, *(each for each in WorkflowStatus if each.is_terminal)]
-    )
-    def test_what_is_under_way_or_ended_neither_moves_nor_is_withdrawn(
-        self, storage: Storage, status: WorkflowStatus
-    ) -> None:
+    @pytest.mark.parametrize("status", [each for each in WorkflowStatus if each.is_terminal])
+    def test_what_has_ended_neither_moves_nor_is_withdrawn(self, storage: Storage, status: WorkflowStatus) -> None:
         occurrence = an_occurrence()
         run = self.put(storage, a_reserved_start(occurrence, status=status))
 
@@ -139,6 +135,21 @@ class PlansClaims(StorageSubject):
 
         assert self.stored(storage, run.id) == run
         assert list(storage.plans.reserved([occurrence.id])) == []
+
+    @pytest.mark.parametrize("status", [WorkflowStatus.READY, WorkflowStatus.RUNNING])
+    def test_what_a_worker_is_about_to_begin_is_only_counted_up(self, storage: Storage, status: WorkflowStatus) -> None:
+        """So that the worker, which has looked at the event as it was, finds out at its own write."""
+        occurrence = an_occurrence()
+        run = self.put(storage, a_reserved_start(occurrence, status=status))
+
+        self.move(storage, _postponed(occurrence))
+        moved = self.stored(storage, run.id)
+        self.withdraw(storage, occurrence.id)
+        withdrawn = self.stored(storage, run.id)
+
+        assert moved == replace(run, revision=run.revision + 1, updated_at=moved.updated_at)
+        assert withdrawn == replace(run, revision=run.revision + 2, updated_at=withdrawn.updated_at)
+        assert list(storage.plans.reserved([occurrence.id])) == [withdrawn]
 
     def test_other_occurrences_are_left_alone(self, storage: Storage) -> None:
         occurrence = an_occurrence(id="one")

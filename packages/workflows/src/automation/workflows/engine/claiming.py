@@ -11,7 +11,7 @@ from automation.workflows.authoring.wakes import WakeKind
 from automation.workflows.engine.faults import fault
 from automation.workflows.engine.fitting import Absent, Found, definition_of, fit
 from automation.workflows.engine.moving import Mover
-from automation.workflows.engine.runtime import Runtime
+from automation.workflows.engine.runtime import STALE_TRIES, Runtime
 from automation.workflows.errors import StaleRun
 from automation.workflows.runs import causes
 from automation.workflows.runs.decide import decide
@@ -52,20 +52,23 @@ class Claimer:
 
     def claim(self, run_id: UUID, step_name: str | None) -> Claim | None:
         """Take the run, in a commit of its own; None when it is not there to be taken."""
-        run = self._runtime.storage.load(run_id)
-        if run is None or (step_name is not None and run.current_step != step_name):
-            return None
-        if not _is_takeable(run, self._runtime.now()):
-            return None
-        try:
-            with self._runtime.storage.transaction():
-                transition, claim = self.prepare(run)
-                self._mover.apply([transition])
-                fault("claim.before_commit")
-        except StaleRun:
-            return None
-        fault("claim.after_commit")
-        return claim
+        for _ in range(STALE_TRIES):
+            run = self._runtime.storage.load(run_id)
+            if run is None or (step_name is not None and run.current_step != step_name):
+                return None
+            if not _is_takeable(run, self._runtime.now()):
+                return None
+            try:
+                with self._runtime.storage.transaction():
+                    transition, claim = self.prepare(run)
+                    self._mover.apply([transition])
+                    fault("claim.before_commit")
+            except StaleRun:
+                # Mostly another worker was faster. If the event changed, nobody has the run, and its hint is used up.
+                continue
+            fault("claim.after_commit")
+            return claim
+        return None
 
     def prepare(self, run: Run) -> tuple[Transition, Claim | None]:
         """Give the move that takes a READY or due run, and the claim it makes; or the move that says why not."""

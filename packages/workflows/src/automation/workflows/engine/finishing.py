@@ -100,13 +100,20 @@ class Finisher:
         return self._stored(claim.run, decided, buffer)
 
     def ended(self, claim: Claim, cause: Cause) -> Run:
-        """Store that an attempt ended otherwise: it raised, was lost, or did not begin. Raises ClaimLost."""
+        """Store that an attempt ended otherwise: it raised, or was lost. Raises ClaimLost."""
 
         def decided(run: Run) -> Finish:
             move = decide(run, cause, claim.definition, self._runtime.now())
             return Finish(transition=self._paused(move) if run.pause_requested else move)
 
         return self._stored(claim.run, decided, None).transition.after
+
+    def not_begun(self, claim: Claim, cause: causes.CancelRequested | causes.Deferred) -> None:
+        """Store that a start does not begin. Raises StaleRun when it was touched since: its event may have changed."""
+        move = decide(claim.run, cause, claim.definition, self._runtime.now())
+        fault("finish.before_apply")
+        self._mover.apply([self._paused(move) if claim.run.pause_requested else move])
+        fault("finish.before_commit")
 
     def _stored(self, held: Run, decided: Callable[[Run], Finish], buffer: Buffer | None) -> Finish:
         """Apply with compare-and-set; where only a person's flag came in between, decide again with it."""

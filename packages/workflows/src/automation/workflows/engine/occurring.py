@@ -130,17 +130,23 @@ class Occurring:
         if not occurrences:
             return []
         reserved = self._runtime.storage.plans.reserved([occurrence.id for occurrence in occurrences])
-        return [self._due(run) for run in reserved if run.offset < _NONE]
+        return [self._begun(run) for run in reserved if run.offset < _NONE]
 
-    def _due(self, run: Run) -> Run:
+    def _begun(self, run: Run) -> Run:
+        """Make one start ready; where a worker is deciding about it, have that worker look again."""
         for _ in range(STALE_TRIES):
-            if run.status is not WorkflowStatus.WAITING:
+            if run.has_begun or run.status is WorkflowStatus.PAUSED or run.status.is_terminal:
                 return run
             try:
-                return self._mover.move(run, causes.Due(position=self._runtime.mailbox.position()))
+                return self._mover.move(run, self._news_for(run))
             except StaleRun:
                 run = self._runtime.storage.load(run.id) or run
         raise StaleRun(run.id, run.revision)
+
+    def _news_for(self, run: Run) -> causes.Due | causes.EventChanged:
+        if run.status is WorkflowStatus.WAITING:
+            return causes.Due(position=self._runtime.mailbox.position())
+        return causes.EventChanged()
 
     def _may_be_near(self, occurrence: Occurrence, now: datetime) -> bool:
         """Tell, without a look at the rows, whether a start of this occurrence may be due before the next sweep."""

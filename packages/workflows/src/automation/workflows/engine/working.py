@@ -64,6 +64,8 @@ class Worker:
             logger.info("%s", lost, extra={"run_id": str(claim.run.id)})
             return None
         except Exception as error:  # noqa: BLE001 - the storage failed: whatever it raises, the run must not be left behind
+            if attempt.not_begun is not None and isinstance(error, StaleRun):
+                return self._still_held(claim)
             return self._recovered(attempt.claim or claim, attempt.finish, error)
         fault("finish.after_commit")
         return None if attempt.finish is None else attempt.finish.claim
@@ -131,7 +133,7 @@ class Worker:
     def _store(self, attempt: "_Attempt", turn: Turn, started_at: datetime) -> None:
         assert attempt.claim is not None
         if attempt.not_begun is not None:
-            self._finisher.ended(attempt.claim, attempt.not_begun)
+            self._finisher.not_begun(attempt.claim, attempt.not_begun)
             return
         assert attempt.scope is not None
         assert attempt.outcome is not None
@@ -182,6 +184,11 @@ class Worker:
             except StaleRun:
                 held = self._runtime.storage.load(run.id)
         raise ClaimLost(f"Run {run.id} is no longer held by this worker: stop, nothing can be committed.")
+
+    def _still_held(self, claim: Claim) -> Claim | None:
+        """Give the claim with the run as it is now, to be looked at again; None when it is no longer ours."""
+        stored = self._runtime.storage.load(claim.run.id)
+        return replace(claim, run=stored) if stored is not None and is_ours(stored, claim.run) else None
 
     def _recovered(self, claim: Claim, finish: Finish | None, error: Exception) -> Claim | None:
         """The storage raised. Find out by reading whether the commit happened; if not, give the run back, counted."""

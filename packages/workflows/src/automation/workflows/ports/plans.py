@@ -14,8 +14,10 @@ class Plans(Protocol):
 
     An adapter must guarantee:
 
-    1. Only runs that have not begun (`data is None`) and are WAITING or PAUSED are touched, each with `revision` + 1.
-    2. One statement per call, however many runs.
+    1. Only runs that have not begun (`data is None`) and have not ended are touched, each with `revision` + 1.
+    2. Of those, WAITING and PAUSED ones change. Of READY and RUNNING ones only `revision` does: a worker is deciding
+       about them, or is about to, and finds by it that the event it has looked at is not what it was.
+    3. One statement per call, however many runs.
     """
 
     def move(self, occurrences: Sequence[Occurrence], now: datetime) -> None:

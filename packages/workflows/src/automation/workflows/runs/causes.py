@@ -156,6 +156,13 @@ class Deferred:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventChanged:
+    """The event of a start that is about to begin has changed: a worker that looked at it before must look again."""
+
+    name = "EventChanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Renewed:
     """The worker still works on it: a heartbeat."""
 
@@ -229,6 +236,7 @@ Cause: TypeAlias = (
     | RetryRequested
     | DeadlinePassed
     | Deferred
+    | EventChanged
     | Renewed
     | Lost
     | Returned

@@ -76,6 +76,9 @@ def _after(  # noqa: PLR0911, PLR0912 - one arm for each cause, as the closed fa
             return failed(run, error, definition, now, cause.position)
         case causes.Deferred():
             return _deferred(run, cause), ()
+        case causes.EventChanged():
+            # Its revision alone, which every change counts up, makes the worker that holds it look again.
+            return run, ()
         case causes.Renewed():
             return replace(run, claim_expires_at=cause.until, next_at=cause.until), ()
         case causes.Lost():

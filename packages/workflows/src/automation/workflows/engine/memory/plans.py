@@ -11,6 +11,9 @@ from automation.workflows.runs.values import Occurrence, Pause, Run, WorkflowSta
 __all__ = ["MemoryPlans"]
 
 
+_HELD = {WorkflowStatus.WAITING, WorkflowStatus.PAUSED}
+
+
 class MemoryPlans:
     """The Plans of MemoryStorage: see the port for what is promised."""
 
@@ -23,6 +26,9 @@ class MemoryPlans:
         with self._transaction() as open_:
             for run in _reserved(open_, by_id):
                 assert run.occurrence is not None
+                if run.status not in _HELD:
+                    open_.changes.runs[run.id] = replace(run, revision=run.revision + 1, updated_at=now)
+                    continue
                 moved = by_id[run.occurrence.id]
                 planned = None if moved.at is None else moved.at + run.offset
                 open_.changes.runs[run.id] = replace(
@@ -38,6 +44,9 @@ class MemoryPlans:
         """Cancel reserved starts."""
         with self._transaction() as open_:
             for run in _reserved(open_, set(occurrence_ids)):
+                if run.status not in _HELD:
+                    open_.changes.runs[run.id] = replace(run, revision=run.revision + 1, updated_at=now)
+                    continue
                 open_.changes.runs[run.id] = replace(
                     run,
                     revision=run.revision + 1,
@@ -71,5 +80,4 @@ def _reserved(open_: Transaction, occurrence_ids: Container[str]) -> Iterator[Ru
 def _is_reserved(run: Run, occurrence_ids: Container[str]) -> bool:
     if run.has_begun or run.occurrence is None:
         return False
-    held = run.status in {WorkflowStatus.WAITING, WorkflowStatus.PAUSED}
-    return held and run.occurrence.id in occurrence_ids
+    return not run.status.is_terminal and run.occurrence.id in occurrence_ids
