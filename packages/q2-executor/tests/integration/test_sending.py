@@ -1,18 +1,21 @@
 """Messages: part of the transaction where that can be, after the commit elsewhere, never more than ids."""
 
 import pickle
+from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from django.core import signing
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django_q.conf import Conf
 from django_q.models import Failure, OrmQ, Success, Task
 
 from automation.q2_executor import broker, sending
 from automation.q2_executor.executor import Q2Dispatcher, Q2Executor
+from automation.q2_executor.models import Heartbeat
 from tests.fakes import FakeProcessor, FakeStorage, FakeWorker
 from tests.queue import calls, drain, fetchable, packages
 from tests.transactions import rolled_back
@@ -104,8 +107,53 @@ def test_five_hundred_messages_are_as_few_statements_as_the_database_allows(exec
     with transaction.atomic(), CaptureQueriesContext(connection) as captured:
         executor.enqueue([uuid4() for _ in range(500)])
 
-    assert len(captured) == -(-500 // at_once) <= 2
+    inserts = [each["sql"] for each in captured if each["sql"].startswith("INSERT")]
+    assert len(inserts) == -(-500 // at_once) <= 2
+    assert [each["sql"].split()[0] for each in captured if each["sql"] not in inserts] == ["SAVEPOINT", "RELEASE"]
     assert OrmQ.objects.count() == 500
+
+
+def test_what_is_handed_over_together_is_one_statement(executor: Q2Executor, dispatcher: Q2Dispatcher):
+    """Starts at many times, calls and a date of one save: the first times and the last are as they were given."""
+    soon = [datetime.now(UTC) + timedelta(seconds=seconds) for seconds in range(1, 21)]
+
+    with transaction.atomic(), CaptureQueriesContext(connection) as captured, dispatcher.together():
+        executor.enqueue([uuid4()])
+        for at in soon:
+            executor.enqueue([uuid4()], run_after=at)
+        dispatcher.deliver([uuid4(), uuid4()], using="default")
+        dispatcher.hint(soon[0], using="default")
+        assert len(captured) == 0
+
+    assert sum("INSERT" in each["sql"] for each in captured) == 1
+    assert Counter(name for name, _ in calls()) == {"execute_run": 21, "deliver_event": 2, "wake_events": 1}
+    assert sorted(OrmQ.objects.filter(lock__gt=datetime.now(UTC)).values_list("lock", flat=True)) == [soon[0], *soon]
+
+
+def test_what_is_handed_over_together_is_dropped_when_the_block_raises(executor: Q2Executor, dispatcher: Q2Dispatcher):
+    def fail() -> None:
+        with dispatcher.together():
+            executor.enqueue([uuid4()])
+            raise ZeroDivisionError
+
+    with transaction.atomic():
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        executor.enqueue([uuid4()])
+
+    assert len(calls()) == 1
+
+
+def test_what_is_handed_over_together_follows_the_commit_where_the_broker_fires_at_once(
+    executor: Q2Executor, dispatcher: Q2Dispatcher, fires_at_once: FakeBroker
+):
+    with transaction.atomic():
+        with dispatcher.together(), dispatcher.together():
+            executor.enqueue([uuid4()])
+            dispatcher.deliver([uuid4()], using="default")
+        assert fires_at_once.sent == []
+
+    assert len(fires_at_once.sent) == 2
 
 
 def test_no_messages_are_no_statement(executor: Q2Executor, dispatcher: Q2Dispatcher):
@@ -153,6 +201,22 @@ def test_a_table_that_is_down_does_not_reach_a_caller_outside_a_transaction(
     executor.enqueue([uuid4()])
 
     assert "the table is down" in caplog.text
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["together", "alone"])
+def test_a_table_that_is_missing_takes_no_row_of_the_caller_with_it(
+    executor: Q2Executor, dispatcher: Q2Dispatcher, monkeypatch: pytest.MonkeyPatch, held: bool
+):
+    """Without a savepoint PostgreSQL refuses the rest of the transaction, and its commit is a silent rollback."""
+    monkeypatch.setattr(OrmQ._meta, "db_table", "nowhere")
+
+    with transaction.atomic():
+        Heartbeat.objects.create(name="before")
+        with dispatcher.together() if held else suppress(DatabaseError):
+            executor.enqueue([uuid4()])
+        Heartbeat.objects.create(name="after")
+
+    assert {"before", "after"} <= set(Heartbeat.objects.values_list("name", flat=True))
 
 
 def test_a_table_on_another_database_is_written_after_the_commit(

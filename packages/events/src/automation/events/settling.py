@@ -6,6 +6,7 @@ Everything that changes a stored event goes through `carry_out`, in the order of
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from automation.events.lifecycle.reconcile import Change, News, State, Verb
 from automation.events.lifecycle.status import EventStatus
 from automation.events.lifecycle.transitions import Cause, advance
 from automation.events.models import Event, EventDelivery
+from automation.events.ports.dispatcher import Gathering
 from automation.events.ports.wiring import wiring
 from automation.events.registry import Declared, definitions_for
 from automation.events.rows import insert_rows, new_row, state_of, update_rows, values_of
@@ -75,8 +77,9 @@ def carry_out(decisions: Iterable[Decision], *, using: str, now: datetime) -> li
         return []
     outcomes = _write_rows(effective, using=using, now=now)
     due = _write_deliveries(outcomes, using=using, now=now)
-    announce([one for outcome in outcomes for one in _told(outcome)], using=using)
-    _follow_up(outcomes, due, using=using, now=now)
+    with _together():
+        announce([one for outcome in outcomes for one in _told(outcome)], using=using)
+        _follow_up(outcomes, due, using=using, now=now)
     return due
 
 
@@ -221,6 +224,12 @@ def _told(outcome: _Outcome) -> list[Announcement]:
         if about_old is not None:
             told += announcements(about_old, [news], before=outcome.before)
     return told
+
+
+def _together() -> AbstractContextManager[None]:
+    """Let all hints of this change go out as one, those of subscribers included, where the dispatcher can."""
+    dispatcher = wiring.dispatcher
+    return dispatcher.together() if isinstance(dispatcher, Gathering) else nullcontext()
 
 
 def _follow_up(outcomes: Sequence[_Outcome], due: Sequence[EventDelivery], *, using: str, now: datetime) -> None:

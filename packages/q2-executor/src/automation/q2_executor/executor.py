@@ -1,7 +1,7 @@
 """Hands runs and event work to django-q2's workers."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -12,7 +12,7 @@ from automation.q2_executor import timers
 from automation.q2_executor.conf import conf
 from automation.q2_executor.message import Message
 from automation.q2_executor.models import Heartbeat
-from automation.q2_executor.sending import AfterCommit, after_commit_of, send
+from automation.q2_executor.sending import AfterCommit, after_commit_of, send, together
 
 __all__ = ["Q2Dispatcher", "Q2Executor", "again_now", "gathered"]
 
@@ -70,6 +70,10 @@ class Q2Dispatcher:
     def horizon(self) -> timedelta:
         """How far ahead timers are kept; zero when this broker has none."""
         return conf().event_horizon if timers.available() else NO_TIME
+
+    def together(self) -> AbstractContextManager[None]:
+        """Send the messages of one save as one: those of events and those of the runs that follow them."""
+        return together()
 
     def deliver(self, delivery_ids: Sequence[UUID], *, using: str) -> None:
         """Have each delivery run by a worker. One task each, so that a slow callback holds up no other."""

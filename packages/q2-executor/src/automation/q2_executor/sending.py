@@ -1,6 +1,10 @@
 """Messages to q2's workers: they carry ids only, join the caller's transaction if they can, else follow its commit."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
@@ -12,12 +16,45 @@ from automation.q2_executor.instants import as_stored
 from automation.q2_executor.message import Message
 from automation.q2_executor.trampoline import trampoline
 
-__all__ = ["AfterCommit", "after_commit_of", "send"]
+__all__ = ["AfterCommit", "after_commit_of", "send", "together"]
 
 AfterCommit = Callable[[Callable[[], None]], None]
 
+logger = logging.getLogger("automation.q2_executor")
+
 BATCH = 500
 """Rows per INSERT: what every database takes at once."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """Messages of one kind of sending, held back until the end of the block."""
+
+    after_commit: AfterCommit
+    messages: list[Message] = field(default_factory=list)
+
+
+_holding: ContextVar[dict[tuple[str | None, str], _Held] | None] = ContextVar("automation_holding", default=None)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Hold messages back, and send them at the end of the block in one go; when it raises, send none."""
+    if _holding.get() is not None:
+        yield
+        return
+    held: dict[tuple[str | None, str], _Held] = {}
+    token = _holding.set(held)
+    try:
+        yield
+    finally:
+        _holding.reset(token)
+    for (joins, queue), each in held.items():
+        try:
+            send(each.messages, joins=joins, after_commit=each.after_commit, queue=queue)
+        except Exception:
+            # The rows that the messages are about are stored; the sweeps find them.
+            logger.exception("%s messages could not be sent.", len(each.messages))
 
 
 def after_commit_of(alias: str) -> AfterCommit:
@@ -36,6 +73,10 @@ def send(
     if not messages:
         return
     queue = queue or broker.main_queue()
+    held = _holding.get()
+    if held is not None:
+        held.setdefault((joins, queue), _Held(after_commit)).messages.extend(messages)
+        return
     # Django names what it could not call after a commit, so these are functions with a name, not partials.
     match broker.kind():
         case Broker.SYNC:
@@ -55,7 +96,11 @@ def _insert(messages: Sequence[Message], queue: str) -> None:
 
     now = datetime.now(UTC)
     rows = [OrmQ(key=queue, payload=_package(message), lock=as_stored(message.at or now)) for message in messages]
-    OrmQ.objects.using(broker.orm_alias()).bulk_create(rows, batch_size=BATCH)
+    alias = broker.orm_alias()
+    # A savepoint, where the caller has a transaction: should q2's table be missing or out of order, the caller's own
+    # rows can still be committed. Without it the error would be logged, and the commit would be a rollback.
+    with transaction.atomic(using=alias):
+        OrmQ.objects.using(alias).bulk_create(rows, batch_size=BATCH)
 
 
 def _push(messages: Sequence[Message], queue: str) -> None:

@@ -1,11 +1,12 @@
 """The way to have event work done elsewhere: a queue, or nothing at all."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "Gathering"]
 
 
 class Dispatcher(Protocol):
@@ -32,4 +33,16 @@ class Dispatcher(Protocol):
 
     def hint(self, at: datetime, *, using: str) -> None:
         """Have `Processor.process_due_events()` called at about `at` (aware UTC), not before it."""
+        ...
+
+
+@runtime_checkable
+class Gathering(Protocol):
+    """A dispatcher that can send the messages of one save together may say so; it is optional."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Hold back what is handed over inside the block, and send it at its end in as few statements as can be.
+
+        The block is inside the transaction that the messages are about. When it raises, nothing is sent.
+        """
         ...
