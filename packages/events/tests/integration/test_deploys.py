@@ -1,6 +1,7 @@
 """Deploys that add, change and remove definitions and callbacks."""
 
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 from django.core.management import call_command
@@ -127,6 +128,43 @@ def test_subscriber_with_a_changed_fingerprint_hears_again_of_what_lies_ahead(cl
         subscriber.fingerprint = "two"
         event_processor.process_due_events()
     assert [(kind, [one.event_name for one in ones]) for kind, ones in subscriber.heard] == [("armed", ["checkin_due"])]
+
+
+class Deriving(RecordingSubscriber):
+    fingerprint = "one"
+    gone = 2
+
+    def derived(self, occurrences, *, using):
+        self.heard.append(("derived", list(occurrences)))
+
+    def withdraw(self, *, dry_run):
+        self.heard.append(("counted" if dry_run else "withdrawn", []))
+        return self.gone
+
+
+def test_subscriber_that_follows_the_code_hears_what_is_announced_again_apart(clock):
+    with subscribed(Deriving()) as subscriber:
+        book_in(clock, hours=5)
+        event_processor.process_due_events()
+        subscriber.heard.clear()
+        subscriber.fingerprint = "two"
+        event_processor.process_due_events()
+    assert [(kind, [one.event_name for one in ones]) for kind, ones in subscriber.heard] == [
+        ("derived", ["checkin_due"])
+    ]
+
+
+@pytest.mark.parametrize(("options", "heard"), [({}, ["withdrawn"]), ({"dry_run": True}, ["counted"])])
+def test_sync_events_lets_a_subscriber_take_back_what_is_gone_once(clock, options, heard):
+    with subscribed(Deriving()) as subscriber:
+        call_command("sync_events", stdout=StringIO(), **options)
+    assert [kind for kind in subscriber.kinds() if kind != "derived"] == heard
+
+
+def test_sync_events_of_some_models_takes_nothing_back(clock):
+    with subscribed(Deriving()) as subscriber:
+        call_command("sync_events", Reservation._meta.label, stdout=StringIO())
+    assert subscriber.heard == []
 
 
 def test_failing_catch_up_does_not_hold_up_what_is_due(clock, monkeypatch):

@@ -37,6 +37,23 @@ class Relay:
         """Reserve the runs that are to begin before these events."""
         engine.plan([translated(each) for each in occurrences])
 
+    def derived(self, occurrences: Sequence[Announced], *, using: str) -> None:
+        """Reserve what a deploy has added, and move what it reserves at another time."""
+        self.armed(occurrences, using=using)
+        if wiring.upkeep is not None:
+            # The engine's own `move` hints at those that are near now.
+            changed = set(wiring.upkeep.retrigger([str(each.event_id) for each in occurrences]))
+            self.moved([each for each in occurrences if str(each.event_id) in changed], using=using)
+
+    def withdraw(self, *, dry_run: bool) -> int:
+        """Call off the reserved runs whose trigger a deploy has taken away, and let all others be as it has them."""
+        if wiring.upkeep is None:
+            return 0
+        count = wiring.upkeep.withdraw_untriggered(dry_run=dry_run)
+        if not dry_run:
+            wiring.upkeep.retrigger(None)
+        return count
+
     def moved(self, occurrences: Sequence[Announced], *, using: str) -> None:
         """Let the runs that have not begun follow the new dates, or look at their conditions again."""
         engine.move([translated(each) for each in occurrences])

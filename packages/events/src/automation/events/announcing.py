@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from automation.events.lifecycle.reconcile import News, State
-from automation.events.ports.subscriber import Occurrence, Subscriber
+from automation.events.ports.subscriber import Deriving, Occurrence, Subscriber
 from automation.events.ports.wiring import wiring
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Announcement:
 
     news: News
     occurrence: Occurrence
+    again: bool = False
+    """Nothing happened to it: it was announced before, and the code has changed since."""
 
 
 def occurrence_of(event: Event, *, at: datetime | None, generation: int) -> Occurrence:
@@ -52,13 +54,15 @@ def occurrence_of(event: Event, *, at: datetime | None, generation: int) -> Occu
     )
 
 
-def announcements(event: Event, news: Sequence[News], *, before: State | None) -> list[Announcement]:
+def announcements(
+    event: Event, news: Sequence[News], *, before: State | None, again: bool = False
+) -> list[Announcement]:
     """Give the announcements for a row that was just written; what ended is described as it was before."""
     told = []
     for one in news:
         ended = one in ENDINGS and before is not None
         at, generation = (before.at, before.generation) if ended and before else (event.at, event.generation)
-        told.append(Announcement(news=one, occurrence=occurrence_of(event, at=at, generation=generation)))
+        told.append(Announcement(news=one, occurrence=occurrence_of(event, at=at, generation=generation), again=again))
     return told
 
 
@@ -79,8 +83,10 @@ def tell(subscriber: Subscriber, told: Sequence[Announcement], *, using: str) ->
     for news, reason in ENDINGS.items():
         if ended := _of(told, news):
             subscriber.ended(ended, reason=reason, using=using)
-    if armed := _of(told, News.ARMED):
+    if armed := [one.occurrence for one in told if one.news is News.ARMED and not one.again]:
         subscriber.armed(armed, using=using)
+    if again := [one.occurrence for one in told if one.news is News.ARMED and one.again]:
+        (subscriber.derived if isinstance(subscriber, Deriving) else subscriber.armed)(again, using=using)
     if moved := _of(told, News.MOVED):
         subscriber.moved(moved, using=using)
     if occurred := _of(told, News.OCCURRED):
@@ -92,6 +98,7 @@ def packed(one: Announcement) -> dict[str, Any]:
     it = one.occurrence
     return {
         "news": str(one.news),
+        "again": one.again,
         "event_id": str(it.event_id),
         "event_name": it.event_name,
         "entity_type": it.entity_type,
@@ -109,7 +116,7 @@ def relay(name: str, data: Mapping[str, Any]) -> bool:
     subscriber = next((one for one in wiring.subscribers if one.name == name), None)
     if subscriber is None:
         return False
-    told = Announcement(news=News(data["news"]), occurrence=_unpacked(data))
+    told = Announcement(news=News(data["news"]), occurrence=_unpacked(data), again=bool(data.get("again")))
     tell(subscriber, [told], using=subscriber.alias or "default")
     return True
 

@@ -120,7 +120,7 @@ def _derive_calls(after: Any, *, using: str) -> Any:
             rows = rows.filter(id__gt=after)
         events = list(rows[: conf().batch])
         missing = [one for event in events for one in deliveries.ahead(event, now=now)]
-        told = {event: announcements(event, [News.ARMED], before=None) for event in events}
+        told = {event: announcements(event, [News.ARMED], before=None, again=True) for event in events}
         for event, news in told.items():
             missing += deliveries.relays(event, news, using=using, now=now, again=fingerprint())
         deliveries.write(missing, using=using, may_exist=True)

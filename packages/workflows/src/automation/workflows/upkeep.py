@@ -1,9 +1,11 @@
 """The Upkeep port on Django's tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from automation.workflows.conf import database_alias
 from automation.workflows.erasure import erase_entity
 from automation.workflows.retention import cleanup
+from automation.workflows.retriggering import retrigger, withdraw_untriggered
 
 __all__ = ["DjangoUpkeep"]
 
@@ -18,3 +20,11 @@ class DjangoUpkeep:
     def erase(self, entity_type: str, entity_id: str) -> int:
         """Empty what is stored about an entity."""
         return erase_entity(entity_type, entity_id)
+
+    def retrigger(self, occurrence_ids: Sequence[str] | None) -> Sequence[str]:
+        """Let reserved starts follow the triggers in the code."""
+        return retrigger(occurrence_ids, using=database_alias())
+
+    def withdraw_untriggered(self, *, dry_run: bool) -> int:
+        """Cancel what no trigger in the code would reserve."""
+        return withdraw_untriggered(using=database_alias(), dry_run=dry_run)

@@ -1,16 +1,18 @@
 """What events need from outside, and where adapters plug in. Nothing here imports Django."""
 
 from automation.events.ports.clock import Clock, SystemClock
-from automation.events.ports.dispatcher import Dispatcher
+from automation.events.ports.dispatcher import Dispatcher, Gathering
 from automation.events.ports.processor import Processor
-from automation.events.ports.subscriber import Eraser, Fingerprinted, Occurrence, Subscriber
+from automation.events.ports.subscriber import Deriving, Eraser, Fingerprinted, Occurrence, Subscriber
 from automation.events.ports.wiring import Wiring, wiring
 
 __all__ = [
     "Clock",
+    "Deriving",
     "Dispatcher",
     "Eraser",
     "Fingerprinted",
+    "Gathering",
     "Occurrence",
     "Processor",
     "Subscriber",

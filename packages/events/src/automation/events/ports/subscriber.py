@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
-__all__ = ["Eraser", "Fingerprinted", "Occurrence", "Subscriber"]
+__all__ = ["Deriving", "Eraser", "Fingerprinted", "Occurrence", "Subscriber"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,24 @@ class Fingerprinted(Protocol):
     def fingerprint(self) -> str:
         """A text that changes when what it hangs on armed events changes, such as its triggers.
 
-        When it does, the processor announces everything that lies ahead by `armed` once more, in chunks.
+        When it does, the processor announces everything that lies ahead once more, in chunks: by `derived` to a
+        subscriber that has it, else by `armed`.
+        """
+        ...
+
+
+@runtime_checkable
+class Deriving(Protocol):
+    """A subscriber whose work ahead of time follows changes of the code, and not only grows by them; it is optional."""
+
+    def derived(self, occurrences: Sequence[Occurrence], *, using: str) -> None:
+        """These lie ahead, as was announced before; the code has changed: add what is missing, move what differs."""
+        ...
+
+    def withdraw(self, *, dry_run: bool) -> int:
+        """Take back what hangs on events, has not begun, and is gone from the code; give how much.
+
+        `sync_events` calls it. `dry_run` only counts.
         """
         ...
 

@@ -10,6 +10,8 @@ from django.db.models import Model
 
 from automation.events.databases import aliases
 from automation.events.declaring import derive_all, note_as_current
+from automation.events.ports import wiring
+from automation.events.ports.subscriber import Deriving
 from automation.events.progress import Progress
 from automation.events.registry import declarations, declared, entity_type_of
 from automation.events.syncing import SyncReport, sync
@@ -41,6 +43,8 @@ class Command(BaseCommand):
                 self._sync(model, alias, dry_run=options["dry_run"], quiet=options["no_progress"])
             if not options["models"]:
                 self._follow_the_code(alias, dry_run=options["dry_run"])
+        if not options["models"]:
+            self._withdraw_elsewhere(options["database"], dry_run=options["dry_run"])
 
     def _sync(self, model: type[Model], alias: str, *, dry_run: bool, quiet: bool) -> None:
         rows = model._base_manager.using(alias)
@@ -59,6 +63,13 @@ class Command(BaseCommand):
             note_as_current(using=alias)
         verb = "would be withdrawn" if dry_run else "withdrawn"
         self.stdout.write(f"{alias}: {events} events and {calls} calls {verb}")
+
+    def _withdraw_elsewhere(self, database: str | None, *, dry_run: bool) -> None:
+        """Let subscribers take back what they hang on events: once for all databases, for they have their own."""
+        verb = "would be withdrawn" if dry_run else "withdrawn"
+        for subscriber in wiring.subscribers:
+            if isinstance(subscriber, Deriving) and database in {None, subscriber.alias}:
+                self.stdout.write(f"{subscriber.name}: {subscriber.withdraw(dry_run=dry_run)} {verb}")
 
     def _say(self, what: str, report: SyncReport, *, dry_run: bool) -> None:
         prefix = "would do: " if dry_run else ""
