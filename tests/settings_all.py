@@ -16,7 +16,8 @@ INSTALLED_APPS = [
     "tests.guide.bookings",
     "tests.pitfalls.inn",
 ]
-DATABASES = {"default": database_from_env("automation_house")}
+# Else q2 opens a new connection for each look into its table: what `manage.py check` warns of.
+DATABASES = {"default": {**database_from_env("automation_house"), "CONN_MAX_AGE": 600}}
 Q_CLUSTER = {
     "name": "automation",
     "orm": "default",

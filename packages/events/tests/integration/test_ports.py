@@ -35,6 +35,14 @@ def test_ready_plugs_the_processor_in():
     assert wiring.processor is processor
 
 
+def test_override_takes_none_for_no_dispatcher_and_puts_the_old_one_back(dispatcher):
+    with wiring.override(dispatcher=None):
+        assert wiring.dispatcher is None
+        with wiring.override(clock=wiring.clock):
+            assert wiring.dispatcher is None
+    assert wiring.dispatcher is dispatcher
+
+
 def test_background_callback_is_handed_over_and_made_by_a_worker(dispatcher):
     on_event("reservation_confirmed", name="a", background=True)(lambda event: Ledger.objects.create(entry="a"))
     on_event("reservation_confirmed", name="b")(lambda event: Ledger.objects.create(entry="b"))

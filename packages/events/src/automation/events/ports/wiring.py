@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 
 from automation.events.ports.clock import Clock, SystemClock
 from automation.events.ports.dispatcher import Dispatcher
@@ -9,6 +10,15 @@ from automation.events.ports.processor import Processor
 from automation.events.ports.subscriber import Eraser, Subscriber
 
 __all__ = ["Wiring", "wiring"]
+
+
+class _Unchanged(Enum):
+    """Stands for an argument that was not given, where None means that nothing is plugged in."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = _Unchanged.UNCHANGED
 
 
 class Wiring:
@@ -34,11 +44,17 @@ class Wiring:
         self._subscribers[subscriber.name] = subscriber
 
     @contextmanager
-    def override(self, *, clock: Clock | None = None, dispatcher: Dispatcher | None = None) -> Iterator[None]:
-        """Use another clock or dispatcher inside the block (for tests), and put the old ones back."""
+    def override(
+        self, *, clock: Clock | None = None, dispatcher: Dispatcher | _Unchanged | None = UNCHANGED
+    ) -> Iterator[None]:
+        """Use another clock or dispatcher inside the block (for tests), and put the old ones back.
+
+        `dispatcher=None` is none at all: deliveries run in this process.
+        """
         before = self.clock, self.dispatcher
         self.clock = clock or self.clock
-        self.dispatcher = dispatcher or self.dispatcher
+        if not isinstance(dispatcher, _Unchanged):
+            self.dispatcher = dispatcher
         try:
             yield
         finally:

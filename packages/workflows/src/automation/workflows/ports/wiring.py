@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from uuid import UUID
 
 from automation.workflows.ports.clock import Clock, SystemClock
@@ -12,6 +13,15 @@ from automation.workflows.ports.storage import Storage
 from automation.workflows.ports.upkeep import Upkeep
 
 __all__ = ["Wiring", "wiring"]
+
+
+class _Unchanged(Enum):
+    """Stands for an argument that was not given, where None means that nothing is plugged in."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = _Unchanged.UNCHANGED
 
 
 class Wiring:
@@ -37,16 +47,21 @@ class Wiring:
         self,
         *,
         storage: Storage | None = None,
-        executor: Executor | None = None,
+        executor: Executor | _Unchanged | None = UNCHANGED,
         clock: Clock | None = None,
-        occurrences: Occurrences | None = None,
+        occurrences: Occurrences | _Unchanged | None = UNCHANGED,
     ) -> Iterator[None]:
-        """Use other adapters inside the block (for tests), and put the old ones back."""
+        """Use other adapters inside the block (for tests), and put the old ones back.
+
+        `executor=None` is none at all: runs are worked on in this process. Likewise `occurrences=None`.
+        """
         before = self.storage, self.executor, self.clock, self.occurrences
         self.storage = storage or self.storage
-        self.executor = executor or self.executor
         self.clock = clock or self.clock
-        self.occurrences = occurrences or self.occurrences
+        if not isinstance(executor, _Unchanged):
+            self.executor = executor
+        if not isinstance(occurrences, _Unchanged):
+            self.occurrences = occurrences
         try:
             yield
         finally:
