@@ -102,6 +102,24 @@ class TestOffsets:
 
         automation.assert_waiting(Prepare)
 
+    def test_moved_later_by_an_update_it_does_not_run_at_the_old_time(self, automation):
+        one = automation.save(booking())
+
+        Booking.objects.filter(pk=one.pk).update(arrives_at=timezone.now() + timedelta(days=9))
+        automation.advance(hours=6)
+        automation.assert_waiting(Prepare)
+
+        automation.advance(days=9)
+        automation.assert_completed(Prepare)
+
+    def test_its_date_taken_away_by_an_update_it_does_not_run(self, automation):
+        one = automation.save(booking())
+
+        Booking.objects.filter(pk=one.pk).update(arrives_at=None)
+        automation.advance(hours=6)
+
+        automation.assert_cancelled(Prepare)
+
     def test_revoked_it_does_not_run(self, automation):
         one = automation.save(booking())
 

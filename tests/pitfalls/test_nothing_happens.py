@@ -58,12 +58,9 @@ class TestEvents:
     @pytest.mark.parametrize("days", [1, 3, 40])
     def test_an_outage_of_days_loses_no_event(self, automation, days):
         one = automation.save(booking())
-        down = automation.clock
         automation.executor.drop()
-        down.detach(automation)
 
-        down.advance(days=days)
-        down.attach(automation)
+        automation.clock.jump(days=days)
         automation.run_until_idle()
 
         automation.assert_occurred(one, "arrival_due")
@@ -134,12 +131,10 @@ class TestEvents:
 
     def test_the_command_that_processes_events_processes_them(self, automation):
         one = automation.save(booking())
-        automation.clock.detach(automation)
-        automation.advance(hours=5)
+        automation.clock.jump(hours=5)
 
         call_command("process_events", stdout=StringIO())
 
-        automation.clock.attach(automation)
         automation.assert_occurred(one, "arrival_due")
 
 
@@ -148,6 +143,17 @@ class TestOffsets:
         one = automation.save(booking())
 
         automation.advance(hours=4)
+
+        automation.assert_completed(Prepare, booking_id=one.pk)
+        automation.assert_not_occurred(one, "arrival_due")
+
+    def test_revoked_by_an_update_and_restored_by_a_save_it_runs_at_that_save(self, automation):
+        one = automation.save(booking())
+        Booking.objects.filter(pk=one.pk).update(status="revoked")
+        automation.advance(hours=4)
+        automation.assert_waiting(Prepare)
+
+        automation.save(one, status="confirmed")
 
         automation.assert_completed(Prepare, booking_id=one.pk)
         automation.assert_not_occurred(one, "arrival_due")

@@ -8,7 +8,7 @@ from automation.events.callbacks import on_event
 from automation.events.models import DeliveryStatus, Event, EventDelivery
 from automation.events.rerunning import run_again
 from automation.events.services import event_processor
-from tests.hotel.models import Ledger, Reservation
+from tests.hotel.models import Faulty, Ledger, Reservation
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -178,3 +178,24 @@ def test_dates_at_the_edge_of_time_do_no_harm(clock):
     reservation.save()
     event = Event.objects.for_entity(reservation).get(event_name="checkin_due")
     assert event.at.year == 9999
+
+
+def test_condition_revoked_unseen_and_restored_by_a_save_lets_the_held_call_go_at_once(clock):
+    """`update()` leaves no trace, so the row still said that the condition holds; the look at the call corrects it."""
+    reservation = book_in(clock, hours=3)
+    Reservation.objects.update(status="pending")
+    clock.advance(hours=2)
+    assert poll() == []
+    reservation.save()
+    assert poll() == ["before pending"]
+
+
+def test_condition_that_raises_holds_the_early_call_and_shows_its_error(clock):
+    on_event("faulty_due", name="early", offset_minutes=-60)(lambda event: Ledger.objects.create(entry="early"))
+    faulty = Faulty.objects.create(mood="good", at=clock.now() + 3 * HOUR)
+    Faulty.objects.update(mood="raise")
+    clock.advance(hours=2)
+    assert poll() == []
+    assert "in a bad mood" in Event.objects.get(event_name="faulty_due").error
+    faulty.save()
+    assert poll() == ["early"]

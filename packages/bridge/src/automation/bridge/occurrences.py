@@ -1,10 +1,12 @@
 """The engine's view of events: the `Occurrences` port over Event rows, read afresh at each question."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from django.db import connections, router
 
 from automation.bridge.payload import translated
+from automation.events.holding import Ahead, look_ahead
 from automation.events.models import Event, EventStatus
 from automation.events.ports import Occurrence as Announced
 from automation.workflows.ports import Occurrence, Snapshot
@@ -26,10 +28,13 @@ class EventOccurrences:
         event = _find(occurrence_id)
         if event is None:
             return None
+        # Before it occurs, an `update()` may have changed its date or its condition, of which its row knows nothing.
+        # Either way the entity is read anew, and `event.entity` then is what was judged.
+        pending = event.status == EventStatus.PENDING
+        ahead = look_ahead(event) if pending else Ahead(at=event.at, holds=event.is_valid)
         return Snapshot(
-            occurrence=self.describe(event),
-            # `is_valid` reads the entity anew, and `event.entity` then is what was judged.
-            valid=event.is_valid,
+            occurrence=replace(self.describe(event), at=ahead.at),
+            valid=ahead.holds,
             event=event,
             occurred=event.status == EventStatus.OCCURRED,
             ended=event.status in ENDED,

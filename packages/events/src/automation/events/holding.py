@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -9,7 +10,7 @@ from django.db import transaction
 from automation.events.conf import conf
 from automation.events.entities import read_entities
 from automation.events.errors import StaleEvent
-from automation.events.lifecycle.reconcile import CONDITION_FALSE, Verb, reconcile
+from automation.events.lifecycle.reconcile import CONDITION_FAILED, CONDITION_FALSE, Verb, reconcile
 from automation.events.lifecycle.status import DeliveryStatus, EventStatus
 from automation.events.models import Event, EventDelivery
 from automation.events.ports.wiring import wiring
@@ -17,7 +18,18 @@ from automation.events.rows import state_of
 from automation.events.settling import Decision, carry_out, retire
 from automation.events.snapshots import snapshot
 
-__all__ = ["in_order", "still_ahead"]
+__all__ = ["Ahead", "in_order", "look_ahead", "still_ahead"]
+
+TRIES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What a pending event looks like now, whatever its row says."""
+
+    at: datetime | None
+    """The entity's date; the stored one where there is no entity to ask."""
+    holds: bool
 
 
 def in_order(delivery: EventDelivery, *, using: str) -> bool:
@@ -59,20 +71,60 @@ def still_ahead(delivery: EventDelivery, *, using: str) -> bool:
         return _settle(retire(event, entity_data=None), using=using)
     seen = snapshot(event.definition, fresh[event.entity_id], using=using)
     change = reconcile(seen, state_of(event), now)
+    decision = Decision(declared=event.definition, entity_id=event.entity_id, event=event, change=change)
     if seen.at != event.at and change.verb is not Verb.KEEP:
-        decision = Decision(declared=event.definition, entity_id=event.entity_id, event=event, change=change)
         return _settle(decision, using=using)
-    return seen.holds or _hold(delivery, until=None, why=CONDITION_FALSE, using=using)
+    # What is false must be stored as false: the save that makes it true again then sees it turn, and wakes the call.
+    why = CONDITION_FAILED if seen.failure else CONDITION_FALSE
+    return seen.holds or _settle(decision, held=delivery, why=why, using=using)
 
 
-def _settle(decision: Decision, *, using: str) -> bool:
-    """Bring the row in line first; the call is then made at its own time, if at all."""
+def look_ahead(event: Event) -> Ahead:
+    """Look afresh at a pending event, for whoever begins something before its time.
+
+    What is found false is stored as false: the save that makes it true again is then announced as `moved`. A date that
+    was changed behind our back is given as it is now; the row follows when its old time comes.
+    """
+    using = event._state.db or "default"
+    for _ in range(TRIES):
+        if event.definition is None:
+            break
+        fresh = read_entities(event.definition.model, [event.entity_id], [event.definition], using=using)
+        if event.entity_id not in fresh:
+            break
+        event.entity = fresh[event.entity_id].instance  # what is judged is what whoever asked will see
+        seen = snapshot(event.definition, fresh[event.entity_id], using=using)
+        if seen.holds or seen.at != event.at:
+            return Ahead(at=seen.at, holds=seen.holds and seen.at is not None)
+        change = reconcile(seen, state_of(event), wiring.clock.now())
+        try:
+            with transaction.atomic(using=using):
+                decision = Decision(declared=event.definition, entity_id=event.entity_id, event=event, change=change)
+                carry_out([decision], using=using, now=wiring.clock.now())
+        except StaleEvent:
+            event.refresh_from_db(using=using)
+            continue
+        return Ahead(at=seen.at, holds=False)
+    return Ahead(at=event.at, holds=False)
+
+
+def _settle(decision: Decision, *, held: EventDelivery | None = None, why: str = "", using: str) -> bool:
+    """Bring the row in line first, and let `held` wait; a call is then made at its own time, if at all."""
+    assert decision.event is not None
     try:
         with transaction.atomic(using=using):
             carry_out([decision], using=using, now=wiring.clock.now())
+            if held is not None and _is_as_read(decision.event, using=using):
+                _hold(held, until=None, why=why, using=using)
     except StaleEvent:
         pass  # whoever was faster has brought it in line
     return False
+
+
+def _is_as_read(event: Event, *, using: str) -> bool:
+    """Tell whether nobody has changed the row, and let nobody until the transaction ends."""
+    rows = Event.objects.using(using).select_for_update().filter(pk=event.pk, revision=event.revision)
+    return rows.exists()
 
 
 def _hold(delivery: EventDelivery, *, until: datetime | None, why: str, using: str) -> bool:
