@@ -3,8 +3,8 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Protocol, TypeVar
 from unittest import TestCase
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import time_machine
 
 from automation.testing.installed import wirings
+from automation.testing.rounds import own_rounds
 
 __all__ = ["DEFAULT_START", "FakeClock", "Itinerary", "Zone"]
 
@@ -45,6 +46,10 @@ class FakeClock:
     Inside `with clock:` (or as a decorator of a function or a `TestCase` class) `timezone.now()`, `datetime.now()`,
     `time.time()`, events and workflows all read this clock. It never moves by itself. `time.monotonic()` goes on
     as always, so that timeouts of libraries still work.
+
+    When it is moved while active, it stops at each moment at which something is due, in order, and that happens there:
+    what its Harness does, or, for a clock alone, what the installed events and workflows owe. Where neither is
+    installed, or the test may not use the database, it moves in one go.
 
     `at` is a datetime or an ISO text; without an offset it is read as wall time in `zone`. `zone` is Django's
     `TIME_ZONE` unless given, or UTC where there is no Django.
@@ -129,12 +134,19 @@ class FakeClock:
                 return self._travel(moment)
         raise ValueError(f"Wall clocks in {where} do not show {wall_time!r} in the three days after {self._now}.")
 
+    def jump(self, by: timedelta = timedelta(0), **units: float) -> None:
+        """Move on in one go by a length of time (see `advance`), as if every process had been down meanwhile.
+
+        What came due is done when the clock is next advanced, or a verb of the Harness is used.
+        """
+        self._set(self._not_back(self._now + by + timedelta(**units)))
+
     def turn_back(self, at: datetime) -> None:
         """Show an earlier time again, to tell a story once more. Nothing happens on the way."""
         self._set(at)
 
     def attach(self, itinerary: Itinerary) -> None:
-        """Stop for this itinerary from now on (a Harness attaches itself)."""
+        """Stop for this itinerary from now on, instead of what the clock would find by itself (a Harness does this)."""
         self._itineraries.append(itinerary)
 
     def detach(self, itinerary: Itinerary) -> None:
@@ -142,8 +154,12 @@ class FakeClock:
         self._itineraries.remove(itinerary)
 
     def _travel(self, target: datetime) -> None:
-        if target < self._now:
-            raise ValueError(f"The clock shows {self._now.isoformat()}; it cannot go back to {target.isoformat()}.")
+        self._not_back(target)
+        with self._accompanied():
+            self._stop_on_the_way(target)
+        self._set(max(target, self._now))
+
+    def _stop_on_the_way(self, target: datetime) -> None:
         due_at = self._arrive()
         stops = 0
         while due_at is not None and due_at <= target:
@@ -154,7 +170,23 @@ class FakeClock:
             # What happened on the way may itself have moved the clock: a callback under test, for example.
             self._set(max(due_at, self._now))
             due_at = self._arrive()
-        self._set(max(target, self._now))
+
+    @contextmanager
+    def _accompanied(self) -> Iterator[None]:
+        """See to it that what is due on the way is done. A clock that nobody believes changes nothing."""
+        if self._itineraries or not self._active:
+            yield
+            return
+        with own_rounds() as rounds, ExitStack() as stack:
+            if rounds is not None:
+                self.attach(rounds)
+                stack.callback(self.detach, rounds)
+            yield
+
+    def _not_back(self, target: datetime) -> datetime:
+        if target < self._now:
+            raise ValueError(f"The clock shows {self._now.isoformat()}; it cannot go back to {target.isoformat()}.")
+        return target
 
     def _arrive(self) -> datetime | None:
         moments = [itinerary.arrive() for itinerary in tuple(self._itineraries)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from automation.testing.faults import WorkerDied
 
-__all__ = ["after_commit", "run_commit_hooks"]
+__all__ = ["after_commit", "is_inside_a_block", "run_commit_hooks"]
 
 _logger = logging.getLogger("automation.testing")
 
@@ -29,6 +29,11 @@ def run_commit_hooks(on_death: Callable[[], None] | None = None) -> int:
     return ran
 
 
+def is_inside_a_block() -> bool:
+    """Tell whether the test itself is inside `transaction.atomic()`, so that nothing of what it does is committed."""
+    return any(_is_inside_a_block(connection) for connection in _connections())
+
+
 def after_commit(action: Callable[[], None], *, alias: str) -> None:
     """Call `action` once the transaction on this database has been committed; at once where there is none."""
     connection = sys.modules["django.db"].connections[alias]
@@ -47,7 +52,7 @@ def _connections() -> list[Any]:
 
 
 def _take(connection: Any) -> list[tuple[Any, bool]]:
-    if any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks):
+    if _is_inside_a_block(connection):
         raise RuntimeError(
             "The test is inside transaction.atomic(), so nothing is committed yet and nothing can run. "
             "Leave the block first, and then let the automation run."
@@ -57,6 +62,10 @@ def _take(connection: Any) -> list[tuple[Any, bool]]:
     taken = [(hook, robust) for _, hook, robust in connection.run_on_commit]
     connection.run_on_commit = []
     return taken
+
+
+def _is_inside_a_block(connection: Any) -> bool:
+    return any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
 
 
 def _run_or_die(hook: Any, robust: bool, *, on_death: Callable[[], None] | None) -> None:  # noqa: FBT001 (Django's pair)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from automation.testing.assertions import Assertions
 from automation.testing.clock import FakeClock, Zone
-from automation.testing.commits import run_commit_hooks
 from automation.testing.crashes import (
     Passage,
     UnsafeStepError,
@@ -17,13 +16,13 @@ from automation.testing.crashes import (
     outcome_of,
     release_what_the_dead_held,
 )
-from automation.testing.executor import FakeExecutor, NeverIdleError
-from automation.testing.faults import Faults, WorkerDied
+from automation.testing.executor import FakeExecutor
+from automation.testing.faults import Faults
 from automation.testing.installed import engine, events_wiring, workflows_wiring
 from automation.testing.messages import Message
-from automation.testing.owed import Look, Owed
 from automation.testing.recording import Recording, deliveries_held, recorded
 from automation.testing.replays import undone
+from automation.testing.rounds import LIMIT, Rounds
 from automation.testing.stubs import StubbedStep, stubbed_step
 from automation.testing.swaps import swapped
 
@@ -34,7 +33,6 @@ __all__ = ["Harness"]
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Saved = TypeVar("Saved")
-_LIMIT = 10_000
 
 
 class Harness(Assertions):
@@ -63,10 +61,8 @@ class Harness(Assertions):
         self.executor = FakeExecutor(faults=faults)
         self._inline = inline
         self._storage = storage
-        self._owed = Owed()
-        self._busy = False
+        self._rounds = Rounds(self.executor, on_death=self._mourn)
         self._skips_sleeps = False
-        self._works = False
         self._passage: Passage | None = None
         self._stack = ExitStack()
 
@@ -77,8 +73,8 @@ class Harness(Assertions):
         with ExitStack() as stack:
             stack.enter_context(self.clock)
             stack.enter_context(self._wired())
-            self.clock.attach(self)
-            stack.callback(self.clock.detach, self)
+            self.clock.attach(self._rounds)
+            stack.callback(self.clock.detach, self._rounds)
             self._stack = stack.pop_all()
         return self
 
@@ -132,23 +128,23 @@ class Harness(Assertions):
         """Move the clock to a moment, letting happen what is due at each moment on the way, in order."""
         self.clock.advance_to(at, zone=zone)
 
-    def run_until_idle(self, limit: int = _LIMIT) -> None:
+    def run_until_idle(self, limit: int = LIMIT) -> None:
         """Let everything happen that is due now, and what follows from it, until nothing more is. Time stands still.
 
         Inside work that this very call does (a step that saves through the harness) it does nothing: that work is
         followed to its end anyway. Raises NeverIdleError after `limit` messages.
         """
-        self._settle(limit)
-        while (
-            self._skips_sleeps and not self._busy and (due_at := self._owed.next_sleeper(self.clock.now())) is not None
-        ):
+        self._rounds.go(limit)
+        while self._skips_sleeps and not self._rounds.is_busy:
+            due_at = self._rounds.owed.next_sleeper(self.clock.now())
+            if due_at is None:
+                return
             # One moment after the other: what else is due on the way happens on the way.
             self.clock.advance_to(min(due_at, self.next_due() or due_at))
 
     def commit(self) -> int:
         """Run only what waits for the commit of what the test has saved; give how many hooks ran."""
-        with swapped(self, "_works", True):
-            return run_commit_hooks(self._mourn)
+        return self._rounds.commit()
 
     @contextmanager
     def stub_step(
@@ -213,7 +209,8 @@ class Harness(Assertions):
 
         Events do occur, because that is what makes calls owed; no callback is called and no step entered.
         """
-        with self._queued(), deliveries_held(), swapped(self, "_busy", True), recorded(run_commit_hooks) as recording:
+        at_rest = swapped(self._rounds, "is_busy", True)
+        with self._queued(), deliveries_held(), at_rest, recorded(self.commit) as recording:
             yield recording
 
     @contextmanager
@@ -240,37 +237,11 @@ class Harness(Assertions):
             self.clock.advance_to(due_at)
         return stored
 
-    # The clock's stops
-
-    def arrive(self) -> datetime | None:
-        """Do what is due now, and give the next moment at which something is (the clock asks at each stop)."""
-        return self._next_due(self._settle(_LIMIT))
-
     def next_due(self) -> datetime | None:
         """Give the next moment at which something is due: a message, a run, an event or a delivery."""
-        return self._next_due(self._owed.look())
+        return self._rounds.next_due()
 
     # Inside
-
-    def _next_due(self, look: Look) -> datetime | None:
-        moments = (self.executor.next_due(self.clock.now()), look.next_at)
-        return min((moment for moment in moments if moment is not None), default=None)
-
-    def _settle(self, limit: int) -> Look:
-        """Do what is due until nothing more is; give the last look at what is stored."""
-        if self._busy:
-            return Look()
-        with swapped(self, "_busy", True):
-            for _ in range(limit):
-                self.commit()
-                self.executor.run_until_idle(limit)
-                look = self._owed.look()
-                if not look.due:
-                    return look
-                swept = self._sweep()
-                if swept.due == look.due and not self.executor.due:
-                    return swept
-        raise NeverIdleError(f"After {limit} sweeps there is still work due now. Queued:\n{self.executor}")
 
     def _tell(self, story: Callable[[], Any], kill_at: int | None) -> tuple[Passage, dict[str, Any] | str]:
         """Tell the story from the beginning, with one death or none; give the outcome, or the claim that failed."""
@@ -291,7 +262,7 @@ class Harness(Assertions):
                 self.clock.turn_back(began)
 
     def _is_at_work(self) -> bool:
-        return self._works or self.executor.current is not None
+        return self._rounds.is_sweeping or self.executor.current is not None
 
     @contextmanager
     def _dying(self, passage: Passage) -> Iterator[None]:
@@ -327,32 +298,12 @@ class Harness(Assertions):
         with workflows.override(storage=type(storage)()):
             yield
 
-    def _sweep(self) -> Look:
-        """Look for what is due and has no message, as the schedules do; give what is due then."""
-        for look in self._looks():
-            self._look(look)
-        return self._owed.look()
-
-    def _look(self, look: Callable[[], object]) -> None:
-        try:
-            with swapped(self, "_works", True):
-                look()
-        except WorkerDied:
-            self._mourn()
-        self.commit()
-
     def _mourn(self) -> None:
         """A sweep has died, or a process that had just committed."""
         self.executor.deaths += 1
         if self._passage is not None:
             self._passage.mourn(None)
             release_what_the_dead_held()
-
-    def _looks(self) -> Iterator[Callable[[], object]]:
-        if (workflows := workflows_wiring()) is not None and workflows.worker is not None:
-            yield workflows.worker.process_scheduled
-        if (events := events_wiring()) is not None and events.processor is not None and self._owed.sees_events:
-            yield events.processor.process_due_events
 
     @contextmanager
     def _wired(self) -> Iterator[None]:

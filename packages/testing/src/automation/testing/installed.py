@@ -11,6 +11,7 @@ __all__ = [
     "engine",
     "events_models",
     "events_wiring",
+    "is_inside_a_step",
     "registry",
     "wirings",
     "workflows_models",
@@ -44,6 +45,12 @@ def registry() -> Any:
     """Give the registry of workflows. Raises as `engine` does."""
     engine()
     return import_module("automation.workflows.authoring.registry").registry
+
+
+def is_inside_a_step() -> bool:
+    """Tell whether what asks is called by a step that is running."""
+    context = sys.modules.get("automation.workflows.authoring.context")
+    return context is not None and context.current_scope() is not None
 
 
 def events_models() -> ModuleType | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
+from uuid import UUID
 
 from automation.testing.installed import database_is_open, events_models, workflows_wiring
 
@@ -54,6 +55,12 @@ class Owed:
             return None
         live = self._storage.due(after + _FAR, _ALL)
         return min((run.wake_at for run in live if _sleeps(run) and run.wake_at > after), default=None)
+
+    def ready(self) -> list[UUID]:
+        """Give the runs that may be worked on now: there is a message for each in the project's own queue."""
+        if not self.sees_runs:
+            return []
+        return [run.id for run in self._storage.due(datetime.now(UTC) + _FAR, _ALL) if run.status == "ready"]
 
     @property
     def _storage(self) -> Any:
