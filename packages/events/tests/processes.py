@@ -18,7 +18,7 @@ def start(*arguments, quiet=False):
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.settings_child",
         "TEST_CHILD_DATABASE": str(connection.settings_dict["NAME"]),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "PYTHONUNBUFFERED": "1",
     }
     return subprocess.Popen(

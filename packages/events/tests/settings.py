@@ -38,12 +38,12 @@ TEMPLATES = [
 ]
 ROOT_URLCONF = "tests.urls"
 STATIC_URL = "/static/"
+# Suites on different databases may run side by side, so the second database is told apart by the kind of the first.
+OTHER = "_".join(["automation_events_other", os.environ.get("AUTOMATION_TEST_DATABASE", "sqlite")])
+OTHER += f"{os.environ.get('AUTOMATION_TEST_SUFFIX', '')}-{os.getuid()}.sqlite3"
 DATABASES = {
     "default": database_from_env("automation_events"),
-    "other": sqlite(
-        Path(tempfile.gettempdir())
-        / f"automation_events_other{os.environ.get('AUTOMATION_TEST_SUFFIX', '')}-{os.getuid()}.sqlite3"
-    ),
+    "other": sqlite(Path(tempfile.gettempdir()) / OTHER),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

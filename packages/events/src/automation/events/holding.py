@@ -124,7 +124,7 @@ def _settle(decision: Decision, *, held: EventDelivery | None = None, why: str =
 def _is_as_read(event: Event, *, using: str) -> bool:
     """Tell whether nobody has changed the row, and let nobody until the transaction ends."""
     rows = Event.objects.using(using).select_for_update().filter(pk=event.pk, revision=event.revision)
-    return rows.exists()
+    return bool(rows.exists())
 
 
 def _hold(delivery: EventDelivery, *, until: datetime | None, why: str, using: str) -> bool:

@@ -1,0 +1,130 @@
+"""Troubles of a database, made on purpose: tables held by somebody else, and sessions that may not write."""
+
+import threading
+from contextlib import contextmanager
+
+from django.db import connection
+
+
+@contextmanager
+def held(*tables):
+    """Hold tables on another connection, as a migration does that rewrites them: nobody else reads or writes them."""
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            match other.vendor:
+                case "postgresql":
+                    other.set_autocommit(False)
+                    cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+                case "mysql":
+                    cursor.execute(f"LOCK TABLES {', '.join(f'{table} WRITE' for table in tables)}")
+                case _:
+                    cursor.execute("BEGIN EXCLUSIVE")
+        yield
+    finally:
+        other.close()
+
+
+@contextmanager
+def impatient():
+    """Let this connection give up soon when it has to wait for somebody else's lock."""
+    with _between(*IMPATIENT[connection.vendor]):
+        yield
+
+
+@contextmanager
+def read_only():
+    """Let this connection only read, as on a server that has become a replica."""
+    with writing_again():
+        stop_writing()
+        yield
+
+
+def stop_writing():
+    """Let this connection only read from its next transaction on, or from now."""
+    _run(READ_ONLY[connection.vendor][0])
+
+
+@contextmanager
+def writing_again():
+    """Let this connection write again at the end of the block."""
+    with _between(None, READ_ONLY[connection.vendor][1]):
+        yield
+
+
+@contextmanager
+def full_disk():
+    """Let the file of this SQLite database not grow any more."""
+    _run("VACUUM")  # what earlier tests have deleted leaves room
+    with connection.cursor() as cursor:
+        pages = cursor.execute("PRAGMA page_count").fetchone()[0]
+    with _between(f"PRAGMA max_page_count = {pages}", f"PRAGMA max_page_count = {1 << 30}"):
+        yield
+
+
+IMPATIENT = {
+    "postgresql": ("SET lock_timeout = '100ms'", "RESET lock_timeout"),
+    "mysql": ("SET SESSION lock_wait_timeout = 1", "SET SESSION lock_wait_timeout = DEFAULT"),
+    "sqlite": ("PRAGMA busy_timeout = 50", "PRAGMA busy_timeout = 20000"),
+}
+READ_ONLY = {
+    "postgresql": ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off"),
+    "mysql": ("SET SESSION TRANSACTION READ ONLY", "SET SESSION TRANSACTION READ WRITE"),
+    "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+}
+
+
+def waiting():
+    """Give how many connections to this database wait for a lock on a table; None where nobody can tell."""
+    sql = {
+        "postgresql": "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        "mysql": "SELECT count(*) FROM information_schema.processlist"
+        " WHERE db = database() AND state LIKE 'Waiting for table metadata lock%'",
+    }.get(connection.vendor)
+    if sql is None:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()[0]
+
+
+@contextmanager
+def beside(*works):
+    """Do each on a connection of its own while the block runs; wait for their ends, and raise what they raised."""
+    failed = []
+
+    def run(work):
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(work,), daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for thread in threads:
+            thread.join(120)
+    assert not any(thread.is_alive() for thread in threads)
+    if failed:
+        raise failed[0]
+
+
+@contextmanager
+def _between(before, after):
+    if before is not None:
+        _run(before)
+    try:
+        yield
+    finally:
+        _run(after)
+
+
+def _run(statement):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
