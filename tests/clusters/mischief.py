@@ -1,7 +1,6 @@
-"""What goes wrong in a scene of crashes: at random, and alike for the same seed."""
+"""What goes wrong in a scene of crashes, carried out as `strikes` has planned it."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from django_q.models import OrmQ
 
 from tests.clusters.hotel.models import Stay
 from tests.clusters.rig import ROOT, Cluster, Rig, children, kill, kill_group, strays
+from tests.clusters.strikes import Strike
 
 RESTART_SERVER = os.environ.get("AUTOMATION_TEST_RESTART_SERVER", "")
 """A shell command that restarts the database server; without it, connections are cut, and the server is left alone."""
@@ -27,8 +27,7 @@ PATIENCE = {"GRACE": "15", "LOOK": "3", "AGE": "20"}
 class Mischief:
     """Kills what a supervisor looks after, and the supervisor too."""
 
-    def __init__(self, rig: Rig, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, rig: Rig) -> None:
         self.strikes: Counter[str] = Counter()
         self._rig = rig
         self._supervisor: Cluster | None = None
@@ -40,38 +39,29 @@ class Mischief:
         manage = f"{sys.executable} -m django"
         self._supervisor = self._rig.start("bash", str(script), MANAGE=manage, **{**PATIENCE, **patience})
 
-    def strike(self, moving: Sequence[Stay]) -> None:
+    def strike(self, strike: Strike, moving: Sequence[Stay]) -> None:
         """Do one bad thing, or move a date."""
-        actions = {
-            "a worker": 4,
-            "a sentinel": 1,
-            "a cluster": 1,
-            "a supervisor": 1,
-            "the queue": 1,
-            "connections": 1,
-            "a date": 6,
-            **({"the server": 1} if RESTART_SERVER else {}),
-        }
-        (name,) = self.random.choices(list(actions), weights=list(actions.values()))
-        self.strikes[name] += 1
-        match name:
+        self.strikes[strike.kind] += 1
+        match strike.kind:
             case "a worker":
-                kill(self._any(self._hands()))
+                kill(strike.victim(self._hands()))
             case "a sentinel":
-                kill(self._any(self._sentinels()))
+                kill(strike.victim(self._sentinels()))
             case "a cluster":
-                main = self._any(self._mains())
+                main = strike.victim(self._mains())
                 kill_group(main) if main else None
             case "a supervisor":
-                self._kill_supervisor()
+                self._kill_supervisor(leaving_orphans=strike.how < 0.5)
             case "the queue":
                 OrmQ.objects.all().delete()
             case "connections":
                 cut_connections()
             case "the server":
-                subprocess.run(RESTART_SERVER, shell=True, check=True, stdout=subprocess.DEVNULL)
+                restart_server()
             case _:
-                self.move(self.random.choice(moving))
+                stay = strike.victim(moving)
+                assert stay is not None
+                move(stay, by=strike.how)
 
     def freeze(self) -> list[int]:
         """Stop the pusher, the monitor and the workers of every cluster without killing them; give the clusters."""
@@ -79,28 +69,23 @@ class Mischief:
             os.kill(hand, signal.SIGSTOP)
         return self._mains()
 
-    def move(self, stay: Stay) -> None:
-        """Give a stay another date, a few seconds ahead."""
-        stay.arrives_at = datetime.now(UTC) + timedelta(seconds=self.random.uniform(2, 6))
-        stay.save()
-
     def relent(self) -> None:
         """Stop, and leave a supervisor at work."""
         if self._supervisor is None or self._supervisor.process.poll() is not None:
             self.supervise()
 
-    def _kill_supervisor(self) -> None:
+    def _kill_supervisor(self, *, leaving_orphans: bool) -> None:
         """As if init started it anew: sometimes with all that it had started gone, sometimes with orphans left."""
         assert self._supervisor is not None
         mains = self._mains()
         self._supervisor.kill()
-        if self.random.random() < 0.5:
+        if not leaving_orphans:
             for main in mains:
                 kill_group(main)
         self.supervise()
 
     def _mains(self) -> list[int]:
-        return [process for process in strays(self._rig.folder) if is_main(process)]
+        return [process for process in sorted(strays(self._rig.folder)) if is_main(process)]
 
     def _sentinels(self) -> list[int]:
         return [child for main in self._mains() for child in children(main)]
@@ -108,8 +93,11 @@ class Mischief:
     def _hands(self) -> list[int]:
         return [hand for sentinel in self._sentinels() for hand in children(sentinel)]
 
-    def _any(self, processes: Sequence[int]) -> int | None:
-        return self.random.choice(list(processes)) if processes else None
+
+def move(stay: Stay, *, by: float) -> None:
+    """Give a stay another date, two to six seconds ahead: `by` says how far, from 0 to 1."""
+    stay.arrives_at = datetime.now(UTC) + timedelta(seconds=2 + 4 * by)
+    stay.save()
 
 
 def is_main(process: int) -> bool:
@@ -120,6 +108,13 @@ def is_main(process: int) -> bool:
         return os.getpgid(process) == process
     except (OSError, ProcessLookupError):
         return False
+
+
+def restart_server() -> None:
+    """Restart the database server. What it starts must not look like a process of this scene, which are all killed."""
+    unmarked = {key: value for key, value in os.environ.items() if not key.startswith("AUTOMATION_CLUSTER_")}
+    quiet = subprocess.DEVNULL
+    subprocess.run(RESTART_SERVER, shell=True, check=True, env=unmarked, stdin=quiet, stdout=quiet, stderr=quiet)
 
 
 def cut_connections() -> None:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from statistics import quantiles
 from typing import Any
-from uuid import uuid4
 
 import django
 
@@ -18,17 +17,17 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.db import DatabaseError, InterfaceError, connection, transaction  # noqa: E402
-from django_q.models import OrmQ, Schedule, Task  # noqa: E402
+from django_q.models import Failure, OrmQ, Schedule, Success, Task  # noqa: E402
 
 from automation.events.models import Event, EventDelivery  # noqa: E402 (Django comes first)
 from automation.q2_executor.models import Heartbeat  # noqa: E402 (Django comes first)
 from automation.workflows.core import engine  # noqa: E402
 from automation.workflows.models import WorkflowRun  # noqa: E402
-from automation.workflows.ports import wiring  # noqa: E402
 from tests.clusters.hotel.automations import STEPS  # noqa: E402
 from tests.clusters.hotel.models import Entry, Paper, Stay  # noqa: E402
-from tests.clusters.mischief import Mischief, is_main  # noqa: E402
+from tests.clusters.mischief import RESTART_SERVER, Mischief, is_main, move  # noqa: E402
 from tests.clusters.rig import Rig, end_with_parent, rig, until  # noqa: E402
+from tests.clusters.strikes import planned, told  # noqa: E402
 
 Facts = dict[str, Any]
 
@@ -158,8 +157,8 @@ def share(rig: Rig, *, runs: int, seconds: float = 60) -> Facts:
     return {"by cluster": by_cluster, "entries": Entry.objects.count(), "expected": runs * STEPS, "doubles": doubles()}
 
 
-def _completed() -> int:
-    return WorkflowRun.objects.filter(name="labourer", status="completed").count()
+def _completed(name: str = "labourer") -> int:
+    return WorkflowRun.objects.filter(name=name, status="completed").count()
 
 
 def queues(rig: Rig, *, runs: int, seconds: float = 60) -> Facts:
@@ -200,31 +199,73 @@ def labour(runs: int) -> None:
             engine.start("labourer", number=number)
 
 
-def backlog(rig: Rig, *, messages: int, interval: float, watch_seconds: float) -> Facts:
-    """Sweeps while `messages` messages are waiting; `interval` is what AUTOMATION_Q2 says."""
-    executor = wiring.executor
-    assert executor is not None
-    executor.enqueue([uuid4() for _ in range(messages)])
+def backlog(rig: Rig, *, runs: int, step_seconds: float, seconds: float) -> Facts:
+    """Sweeps while a backlog of `runs` runs is worked off, each of which keeps a worker for `step_seconds`."""
+    errands(runs, seconds=step_seconds)
+    began = datetime.now(UTC)
     rig.start()
-    beats = {name: set() for name in ("workflows", "events")}
-    end = time.monotonic() + watch_seconds
-    while time.monotonic() < end:
-        for name, finished_at in Heartbeat.objects.values_list("name", "finished_at"):
-            if name in beats and finished_at is not None:
-                beats[name].add(finished_at)
-        time.sleep(0.05)
+    begun: dict[str, set[datetime]] = {name: {began} for name in ("workflows", "events")}
+    ended: dict[str, set[datetime]] = {name: set() for name in begun}
+
+    def is_worked_off() -> bool:
+        for name, started_at, finished_at in Heartbeat.objects.values_list("name", "started_at", "finished_at"):
+            if name in begun and started_at is not None:
+                begun[name].add(started_at)
+            if name in ended and finished_at is not None:
+                ended[name].add(finished_at)
+        # The last of them are no backlog: one worker may be at them while another sweeps.
+        return _ready() <= runs // 100
+
+    until(is_worked_off, seconds=seconds, what="the backlog was worked off", tell=_tell)
     return {
-        "interval": interval,
-        "still waiting": OrmQ.objects.filter(lock__lte=datetime.now(UTC)).count(),
-        "longest pause": {name: _longest_pause(times) for name, times in beats.items()},
-        "sweeps": {name: len(times) for name, times in beats.items()},
+        "runs": runs,
+        "lasted": round((datetime.now(UTC) - began).total_seconds(), 1),
+        "longest pause": {name: _longest_pause(times) for name, times in begun.items()},
+        "sweeps": {name: len(times) for name, times in ended.items()},
     }
+
+
+def _ready() -> int:
+    return WorkflowRun.objects.filter(name="errand").exclude(status__in=TERMINAL).count()
 
 
 def _longest_pause(times: Iterable[datetime]) -> float:
     ordered = [*sorted(times), datetime.now(UTC)]
-    pauses = [(after - before).total_seconds() for before, after in pairwise(ordered)]
-    return round(max(pauses), 2) if pauses else float("inf")
+    return round(max((after - before).total_seconds() for before, after in pairwise(ordered)), 2)
+
+
+def errands(runs: int, *, seconds: float = 0) -> None:
+    """Start runs of one step, a batch in each transaction."""
+    for start in range(0, runs, 500):
+        with transaction.atomic():
+            for number in range(start, min(runs, start + 500)):
+                engine.start("errand", number=number, seconds=seconds)
+
+
+def piling_up(rig: Rig, *, runs: int, seconds: float) -> Facts:
+    """Runs, timers and events of many kinds go through one cluster; then q2's tables are counted."""
+    rig.start()
+    until(lambda: Heartbeat.objects.filter(name="events").exists(), seconds=120, what="the first sweeps", tell=_tell)
+    before = until(quiet_q2, seconds=120, what="nothing but the link is in the queue", tell=in_q2)
+    errands(runs)
+    timed = set_timers(20)
+    until(
+        lambda: _everything_ended() and _timed_entries() >= timed, seconds=seconds, what="everything ended", tell=_tell
+    )
+    after = until(quiet_q2, seconds=120, what="again nothing but the link is in the queue", tell=in_q2)
+    return {"runs": _completed("errand"), "before": before, "after": after, "doubles": doubles()}
+
+
+def quiet_q2() -> Facts | None:
+    """Give what is in q2's tables when the queue holds the link alone: each minute a sweep passes through it."""
+    found = in_q2()
+    return found if found["queue"] == {"keep_sweeping": 1} else None
+
+
+def in_q2() -> Facts:
+    """Count the rows of q2's tables, those of its queue by the task that they call."""
+    tables = {model.__name__: model.objects.count() for model in (Task, Success, Failure, Schedule)}
+    return {**tables, "queue": dict(Counter(row.func().rpartition(".")[2] for row in OrmQ.objects.all()))}
 
 
 def hardships(rig: Rig, *, seconds: float = 40) -> Facts:
@@ -251,20 +292,23 @@ def hardships(rig: Rig, *, seconds: float = 40) -> Facts:
 
 
 def crashes(rig: Rig, *, seed: int, runs: int, stays: int, trouble_seconds: float, patience_seconds: float) -> Facts:
-    """Work goes on while everything that can be killed is killed, at random but by a seed."""
-    mischief = Mischief(rig, seed)
+    """Work goes on while everything that can be killed is killed, as the seed has it."""
+    plan = planned(seed, seconds=trouble_seconds, restarts=bool(RESTART_SERVER))
+    print(f"seed {seed}: {told(plan)}", flush=True)
+    mischief = Mischief(rig)
     mischief.supervise()
     labour(runs // 2)
     moving = [Stay.objects.create(arrives_at=_in(6), confirmed=True, kind="timed") for _ in range(stays)]
-    end = time.monotonic() + trouble_seconds
-    while time.monotonic() < end:
-        time.sleep(mischief.random.uniform(0.3, 1.2))
+    for number, strike in enumerate(plan):
+        time.sleep(strike.after)
         with spared():
-            mischief.strike(moving)
-            labour_more(runs, share=1 - (end - time.monotonic()) / trouble_seconds)
-    labour_more(runs, share=1)
-    for stay in moving:
-        mischief.move(stay)
+            mischief.strike(strike, moving)
+            labour_more(runs, share=number / len(plan))
+    until(lambda: _labour_is_done(runs), seconds=60, what="all runs could be started")
+    for number, stay in enumerate(moving):
+        until(
+            lambda stay=stay, by=number / stays: _moved(stay, by=by), seconds=60, what="the last dates could be moved"
+        )
     mischief.relent()
     began = time.monotonic()
     until(lambda: _all_settled(runs), seconds=patience_seconds, what="everything ended", tell=_tell)
@@ -282,6 +326,17 @@ def crashes(rig: Rig, *, seed: int, runs: int, stays: int, trouble_seconds: floa
     }
 
 
+def _labour_is_done(runs: int) -> bool:
+    """Start what is missing; give True, for whoever asks again after an error."""
+    labour_more(runs, share=1)
+    return True
+
+
+def _moved(stay: Stay, *, by: float) -> bool:
+    move(stay, by=by)
+    return True
+
+
 @contextmanager
 def spared() -> Iterator[None]:
     """Go on when the server that was struck was ours, too: what was refused was not promised."""
@@ -293,7 +348,7 @@ def spared() -> Iterator[None]:
 
 def frozen(rig: Rig, *, runs: int, seconds: float) -> Facts:
     """A cluster that looks alive and does nothing, as q2's does when a worker is killed at the wrong moment."""
-    mischief = Mischief(rig, seed=0)
+    mischief = Mischief(rig)
     mischief.supervise(GRACE="4", LOOK="2", AGE="6")
     until(lambda: Heartbeat.objects.filter(name="workflows").exists(), seconds=30, what="a sweep", tell=_tell)
     before = mischief.freeze()
@@ -341,7 +396,7 @@ def _occurrences() -> Facts:
 def main(name: str, options: str) -> None:
     """Play a scene and print its facts as the last line."""
     scenes: dict[str, Callable[..., Facts]] = {
-        scene.__name__: scene for scene in (day, share, backlog, hardships, queues, flushed, frozen, crashes)
+        scene.__name__: scene for scene in (day, share, backlog, hardships, queues, flushed, frozen, crashes, piling_up)
     }
     end_with_parent()
     with rig() as stage:

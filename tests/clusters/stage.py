@@ -47,7 +47,7 @@ def _start(scene: str, folder: Path, broker: str, options: dict[str, Any]) -> "s
         env={
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.clusters.settings",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "AUTOMATION_CLUSTER_NAME": f"automation_{scene}_{uuid4().hex[:8]}",
             "AUTOMATION_CLUSTER_FOLDER": str(folder),
             "AUTOMATION_CLUSTER_BROKER": broker,

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from tests.clusters.stage import play
+from tests.clusters.strikes import planned, told
 
 LINES = 6
 """What a labourer writes."""
 
 LONG = bool(os.environ.get("AUTOMATION_LONG"))
+RESTARTS = bool(os.environ.get("AUTOMATION_TEST_RESTART_SERVER"))
+"""A command that restarts the server is among the strikes; without one, connections are cut, no more."""
 
 SHORT_FORM = {"runs": 20, "stays": 6, "trouble_seconds": 10, "patience_seconds": 120}
 LONG_FORM = {"runs": 200, "stays": 40, "trouble_seconds": 240, "patience_seconds": 240}
@@ -18,15 +21,18 @@ LONG_FORM = {"runs": 200, "stays": 40, "trouble_seconds": 240, "patience_seconds
 
 @pytest.mark.parametrize("seed", [7, 8, 9] if LONG else [7])
 def test_kills_of_everything_lose_nothing_and_double_nothing(seed: int):
+    form = LONG_FORM if LONG else SHORT_FORM
+    print(f"\nseed {seed}: {told(planned(seed, seconds=form['trouble_seconds'], restarts=RESTARTS))}")
+
     facts = play(
         "crashes",
         seed=seed,
         every={"SWEEP_EVERY": 2, "POLL_EVERY": 2},
         claims={"CLAIM_MARGIN": 1, "REHINT": 5},
-        limit_seconds=600 if LONG else 240,
-        **(LONG_FORM if LONG else SHORT_FORM),
+        limit_seconds=900 if LONG else 330,
+        **form,
     )
-    print(f"\nseed {seed}: {facts}")
+    print(f"seed {seed}: {facts}")
 
     assert facts["completed"] == facts["runs"], facts
     assert facts["lines"] == {f"labour {line}": facts["runs"] for line in range(1, LINES + 1)}

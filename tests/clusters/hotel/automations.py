@@ -241,6 +241,22 @@ class Slowcoach:
         return complete()
 
 
+@workflow("errand")
+class Errand:
+    """One step that keeps a worker for a while."""
+
+    class Context(BaseModel):
+        number: int
+        seconds: float = 0
+
+    @step(start=True)
+    def run(self) -> Any:
+        ctx = get_context()
+        time.sleep(ctx.seconds)
+        Entry.write("errand", ctx.number)
+        return complete()
+
+
 STEPS = 6
 """Steps of a labourer, each with its line in the ledger."""
 
