@@ -38,7 +38,7 @@ def _empty_runs(entity: EntityRef, alias: str) -> int:
     ids = list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
     WorkflowAttempt.objects.using(alias).filter(run_id__in=ids).update(detail="")
     WorkflowSignal.objects.using(alias).filter(run_id__in=ids).update(payload=None)
-    emptied = {"data": {}, "wake": None, "error": "", "why": _REASON, **wait_columns(None)}
+    emptied = {"data": {}, "wake": None, "error": "", "why": _REASON, "arguments_digest": "", **wait_columns(None)}
     return WorkflowRun.rows.using(alias).filter(pk__in=ids).update(revision=F("revision") + 1, **emptied)
 
 

@@ -62,6 +62,8 @@ class WorkflowRun(models.Model):
     """Why it is not moving, for people."""
     run_key = SafeText(null=True)
     run_key_digest = models.CharField(max_length=64, null=True)
+    arguments_digest = models.CharField(max_length=64, default="", blank=True)
+    """Of a run with a key, what its start was given; empty when that has been erased."""
     entity_type = NameField(max_length=255, default="", blank=True)
     """`app_label.model` of what the run is about; empty when it is about nothing."""
     entity_id = NameField(max_length=255, default="", blank=True)

@@ -48,6 +48,7 @@ _SAME = (
     "error",
     "why",
     "run_key",
+    "arguments_digest",
     "offset",
     "parent_id",
     "parent_visit",

@@ -229,6 +229,27 @@ def test_children_that_ended_while_the_parent_was_paused_are_heard_at_the_resume
     assert [entry[1] for entry in heard(world, run)] == [{"answer": 3}, {"answer": 6}]
 
 
+def test_a_child_that_ended_twice_while_the_parent_was_paused_hides_no_other_child(world: World) -> None:
+    """Each end is told: there may be more of them than children."""
+    world.with_queue()
+    family(fan=[{"n": 1, "how": "fail"}, {"n": 2}])
+    run = world.engine.start("parent")
+    world.engine.execute_step(run.id)
+    world.engine.pause(run.id)
+    failing, completing = sorted(children(world), key=lambda child: str(child.data))[::-1]
+    for _ in range(2):
+        world.engine.execute_step(failing.id)
+        world.engine.retry(failing.id)
+    world.engine.execute_step(completing.id)
+    assert world.status(completing) is WorkflowStatus.COMPLETED
+
+    world.engine.resume(run.id)
+    world.engine.execute_step(run.id)
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+    assert [entry[0] for entry in heard(world, run)] == ["failed", "completed"]
+
+
 def test_a_child_that_failed_and_is_retried_later_does_not_wake_its_parent_twice(world: World) -> None:
     family(fan=[{"how": "fail"}, {"how": "wait"}])
     run = world.engine.start("parent")

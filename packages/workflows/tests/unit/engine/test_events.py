@@ -316,7 +316,9 @@ def test_should_run_for_event_declines(world: World, events: Events) -> None:
 
 
 @pytest.mark.parametrize("hook", ["create_context", "should_run_for_event"])
-def test_a_hook_that_raises_fails_visibly_and_retry_begins_again(world: World, events: Events, hook: str) -> None:
+def test_a_hook_that_raises_is_tried_again_then_fails_visibly_and_retry_begins_again(
+    world: World, events: Events, hook: str
+) -> None:
     broken = [True]
 
     class Hooked:
@@ -339,7 +341,12 @@ def test_a_hook_that_raises_fails_visibly_and_retry_begins_again(world: World, e
     world.engine.occurred([now])
 
     run = the_run(world)
-    assert run.status is WorkflowStatus.FAILED
+    assert (run.status, run.attempt) == (WorkflowStatus.WAITING, 1)
+    assert "after LookupError: no such guest" in run.why
+    world.advance(seconds=1)
+    world.advance(seconds=2)
+    run = the_run(world)
+    assert (run.status, run.attempt) == (WorkflowStatus.FAILED, 3)
     assert run.error.startswith("LookupError: no such guest")
     broken[0] = False
     world.engine.retry(run.id)

@@ -2,8 +2,11 @@
 
 import contextlib
 import logging
+from collections.abc import Callable
 from contextvars import Context as ContextVars
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -24,6 +27,7 @@ from automation.workflows.core import (
     wait,
     workflow,
 )
+from automation.workflows.engine.keys import arguments_digest
 from automation.workflows.errors import IllegalTransition, NotConfigured, UnknownRun, UnknownWorkflow, UsageError
 from automation.workflows.runs.values import Pause, Run
 from tests.unit.world import START, World
@@ -397,20 +401,48 @@ def test_a_start_inside_a_transaction_runs_after_its_commit(world: World) -> Non
     assert world.status(run) is WorkflowStatus.WAITING
 
 
+@pytest.mark.parametrize("has_moved", [False, True])
 def test_a_run_key_makes_a_start_idempotent_and_a_difference_is_logged(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture, *, has_moved: bool
 ) -> None:
-    world.with_queue()
+    queue = world.with_queue()
     waiter()
     with caplog.at_level(logging.WARNING):
         first = world.engine.start("waiter", run_key="order-7", n=1)
+        if has_moved:
+            world.engine.execute_step(first.id)
+            world.engine.cancel(first.id)
+        assert queue.given
+        assert world.engine.start("waiter", run_key="order-7", n=1).id == first.id
         assert not caplog.records
         second = world.engine.start("waiter", run_key="order-7", n=2)
 
-    assert (second.id, second.data) == (first.id, {"n": 1})
-    assert "exists with other arguments (n)" in caplog.text
+    assert (second.id, second.data) == (first.id, world.data(first))
+    assert "'order-7' exists and was started with other arguments" in caplog.text
     assert world.engine.start("waiter", run_key="Order-7").id != first.id
     assert len(world.storage.runs()) == 2
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: datetime(2030, 1, 1),
+        lambda: Decimal("1.50"),
+        lambda: {"a", "b", "c"},
+        lambda: {1: [2, (3,)], "x": None},
+        Nothing,
+        object,
+    ],
+)
+def test_equal_arguments_are_no_difference_nor_are_those_that_cannot_be_compared(made: Callable[[], Any]) -> None:
+    assert arguments_digest({"a": made(), "b": 1}) == arguments_digest({"b": 1, "a": made()})
+    assert arguments_digest({"a": made()}) != arguments_digest({"a": [made(), 1]})
+    assert arguments_digest({"a": made()}) != arguments_digest({"b": made()})
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 2), (1, True), (1, "1"), ([1, 2], [2, 1]), ({1}, {2}), (None, "")])
+def test_other_arguments_are_a_difference(one: object, other: object) -> None:
+    assert arguments_digest({"a": one}) != arguments_digest({"a": other})
 
 
 def test_a_run_key_belongs_to_the_workflow_whatever_the_version(world: World) -> None:

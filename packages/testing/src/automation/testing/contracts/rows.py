@@ -492,6 +492,7 @@ def _a_full_run() -> Run:
         error="ValueError: no scale",
         why="waits for 'paid'",
         run_key="order 7",
+        arguments_digest="0f",
         entity=EntityRef(type="shop.parcel", id="7"),
         occurrence=an_occurrence(generation=3, payload={"a": 1}, about=(EntityRef(type="shop.order", id="x y"),)),
         offset=-timedelta(days=400, microseconds=1),

@@ -60,16 +60,32 @@ class Operator:
             return self._unknown(order)
         if order.verb in {"cancel", "pause"} and run.status.is_terminal:
             return False
-        transition = self._decided(order, run)
-        self._mover.apply([transition])
-        if order.verb == "resume":
-            self._catch_up(transition.after)
+        self._move(order, run)
         return True
+
+    def _move(self, order: Order, run: Run) -> None:
+        match order.verb:
+            case "cancel":
+                self._mover.move(run, causes.CancelRequested(reason=order.reason))
+            case "pause":
+                self._mover.move(run, causes.PauseRequested(reason=order.reason))
+            case "resume":
+                self._check_may_resume(run)
+                self.let_go_on(run)
+            case "retry":
+                self._mover.apply([self._retried(run, order.step)])
+
+    def let_go_on(self, run: Run) -> None:
+        """End the pause; what came while it lasted counts now: a deadline, a signal, the ends of children."""
+        transition = self._resumption(run)
+        self._mover.apply([transition])
+        self._catch_up(transition.after)
 
     def _catch_up(self, run: Run) -> None:
         """Hear the other children that ended while a parent was paused."""
-        for _ in range(run.children_pending):
-            moves = self._signals(run, run.wait) if run.wait is not None else []
+        # As many as there are, not as are pending: a child that was retried meanwhile has told of two ends.
+        while run.children_pending and run.wait is not None:
+            moves = self._signals(run, run.wait)
             if not moves:
                 return
             self._mover.apply(moves)
@@ -80,18 +96,6 @@ class Operator:
             return False
         raise UnknownRun(f"There is no run {order.run_id}. It may have been removed after its retention.")
 
-    def _decided(self, order: Order, run: Run) -> Transition:
-        now = self._runtime.now()
-        match order.verb:
-            case "cancel":
-                return decide(run, causes.CancelRequested(reason=order.reason), None, now)
-            case "pause":
-                return decide(run, causes.PauseRequested(reason=order.reason), None, now)
-            case "resume":
-                return self._resumed(run)
-            case "retry":
-                return self._retried(run, order.step)
-
     def _retried(self, run: Run, step: str | None) -> Transition:
         definition = definition_of(self._runtime.registry, run)
         if definition is not None and step is not None and (step not in definition.steps or step == definition.on_fail):
@@ -99,15 +103,13 @@ class Operator:
         cause = causes.RetryRequested(step=step, position=self._runtime.mailbox.position())
         return decide(run, cause, definition, self._runtime.now())
 
-    def _resumed(self, run: Run) -> Transition:
-        """Let the run go on; what came while it was paused counts now: a deadline, a signal, the ends of children."""
+    def _check_may_resume(self, run: Run) -> None:
         if run.pause in {Pause.MISSING, Pause.CONTEXT}:
             raise IllegalTransition(
                 f"Run {run.id} is paused because of its code ({run.why}). It goes on by itself when the code is back."
             )
-        return self.resumption(run)
 
-    def resumption(self, run: Run) -> Transition:
+    def _resumption(self, run: Run) -> Transition:
         """Give the move out of PAUSED, with what has happened meanwhile folded in."""
         now = self._runtime.now()
         moves = [decide(run, causes.Resumed(), None, now)]

@@ -13,7 +13,7 @@ from automation.workflows.authoring.payloads import JsonObject, check_text
 from automation.workflows.authoring.results import Children
 from automation.workflows.engine.faults import fault
 from automation.workflows.engine.hints import Hints
-from automation.workflows.engine.keys import keyed_run_id
+from automation.workflows.engine.keys import arguments_digest, keyed_run_id
 from automation.workflows.engine.runtime import Runtime
 from automation.workflows.engine.scope import running_scope
 from automation.workflows.errors import UsageError
@@ -60,7 +60,8 @@ class Starter:
         run_id = self._runtime.new_id() if run_key is None else keyed_run_id(definition.name, run_key)
         run = ready_run(definition, run_id, data, self._runtime.now())
         if parent is None:
-            return replace(run, run_key=run_key)
+            told = "" if run_key is None else arguments_digest(kwargs)
+            return replace(run, run_key=run_key, arguments_digest=told)
         return replace(run, parent_id=parent.id, parent_visit=parent.visit, entity=parent.entity)
 
     def children(self, parent: Run, result: Children) -> tuple[Run, ...]:
@@ -131,15 +132,13 @@ def _checked_key(run_key: str | None) -> str | None:
 
 
 def _log_difference(asked: Run, stored: Run) -> None:
-    """A second start of a key gives the first run. Where that has not moved yet, other arguments can be told."""
-    untouched = stored.visit == asked.visit and stored.attempt == 0 and stored.wake is not None
-    if untouched and stored.data is not None and asked.data is not None and stored.data != asked.data:
-        fields = sorted(key for key in asked.data if asked.data[key] != stored.data.get(key))
+    """A second start of a key gives the first run; its caller should know when it asked for something else."""
+    if asked.arguments_digest and stored.arguments_digest and asked.arguments_digest != stored.arguments_digest:
         logger.warning(
-            "Run %s of %r with key %r exists with other arguments (%s); it is given back as it is.",
+            "Run %s of %r with key %r exists and was started with other arguments; it is given back as it is. "
+            "Use another run_key where another run is meant.",
             stored.id,
             stored.name,
             stored.run_key,
-            ", ".join(fields),
             extra={"run_id": str(stored.id)},
         )

@@ -115,7 +115,7 @@ class Sweeper:
         if isinstance(found, Absent):
             cause = self._claimer.missing(run, found, self._runtime.now())
             return self._move(run, cause, "passed")
-        self._mover.apply([self._operator.resumption(run)])
+        self._operator.let_go_on(run)
         return "resumed"
 
     def _is_past_deadline(self, run: Run) -> bool:

@@ -107,8 +107,8 @@ class Worker:
         try:
             beginning = begin(self._runtime, claim.definition, claim.run, snapshot)
         except Exception as error:
-            # should_run_for_event and create_context are the author's code: visible, and tried again by a person.
-            raise StepRaised(error, None, final=True) from error
+            # should_run_for_event and create_context are the author's code: an attempt of the step that they begin.
+            raise StepRaised(error, None) from error
         match beginning:
             case Begun(data=data):
                 return replace(claim, run=replace(claim.run, data=data))

@@ -97,6 +97,7 @@ class Migration(migrations.Migration):
                 ('why', automation.workflows.fields.SafeText(blank=True, default='')),
                 ('run_key', automation.workflows.fields.SafeText(null=True)),
                 ('run_key_digest', models.CharField(max_length=64, null=True)),
+                ('arguments_digest', models.CharField(blank=True, default='', max_length=64)),
                 ('entity_type', automation.workflows.fields.NameField(blank=True, default='', max_length=255)),
                 ('entity_id', automation.workflows.fields.NameField(blank=True, default='', max_length=255)),
                 ('triggered_by_event_id', automation.workflows.fields.NameField(max_length=255, null=True)),

@@ -158,6 +158,8 @@ class Run:
     why: str = ""
     """Why it is not moving, for people. Empty when the status says it all."""
     run_key: str | None = None
+    arguments_digest: str = ""
+    """Of a run with a key, what its start was given: by it a second start with other arguments is told."""
     entity: EntityRef | None = None
     occurrence: Occurrence | None = None
     """The occurrence it was planned for or started by (without payload)."""
