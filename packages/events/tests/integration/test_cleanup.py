@@ -82,3 +82,18 @@ def test_emptied_mark_is_cleaned_up_after_its_entity(clock):
     clock.advance(days=40)
     event_processor.cleanup_old_events(30)
     assert not Event.objects.exists()
+
+
+def test_call_made_before_an_event_still_ahead_is_remembered_however_old(clock):
+    on_event("checkin_due", name="early", offset=timedelta(days=-60))(
+        lambda event: Ledger.objects.create(entry="early")
+    )
+    reservation = Reservation.objects.create(status="confirmed", checkin_at=clock.now() + timedelta(days=61))
+    clock.advance(days=1)
+    event_processor.process_due_events()
+    clock.advance(days=40)
+    event_processor.cleanup_old_events(30)
+    clock.advance(days=20)
+    event_processor.process_due_events()
+    assert Event.objects.for_entity(reservation).get(event_name="checkin_due").status == "occurred"
+    assert Ledger.objects.filter(entry="early").count() == 1

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
+from automation.events.callbacks import EventPhase
 from automation.events.conf import conf
 from automation.events.entities import existing_ids
 from automation.events.lifecycle.status import DeliveryStatus, EventStatus
@@ -26,6 +27,8 @@ class Cleaned:
     """Rows of events that are gone."""
     emptied: int = 0
     """Rows kept as a mark that the event has occurred, without payload, error and deliveries."""
+    calls: int = 0
+    """Rows of finished calls that events which are still current have left behind."""
 
 
 def clean_up(cutoff: datetime, *, using: str) -> Cleaned:
@@ -39,7 +42,25 @@ def clean_up(cutoff: datetime, *, using: str) -> Cleaned:
         kept = _still_needed(batch, using=using)
         deleted += _delete([event for event in batch if event.pk not in kept], using=using)
         emptied += _empty([event for event in batch if event.pk in kept], using=using)
-    return Cleaned(deleted=deleted, emptied=emptied)
+    return Cleaned(deleted=deleted, emptied=emptied, calls=_forget_calls(cutoff, using=using))
+
+
+def _forget_calls(cutoff: datetime, *, using: str) -> int:
+    """Delete what moves of a date, changes told elsewhere and dates taken away have left at events still current.
+
+    The calls of the occurrence that may yet come stay, made or not: they are the record that keeps them from being
+    made twice. So do failed ones, which a person may run again.
+    """
+    finished = EventDelivery.objects.using(using).filter(
+        status__in=[DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED], next_at__isnull=True, finished_at__lt=cutoff
+    )
+    left = finished.filter(~Q(phase=EventPhase.OCCURRED) | Q(generation__lt=F("event__generation"))).order_by("id")
+    count, ids = 0, list(left.values_list("pk", flat=True)[: conf().batch])
+    while ids:
+        rows: QuerySet[EventDelivery] = EventDelivery.objects.using(using).filter(pk__in=ids)
+        count += int(rows._raw_delete(using))
+        ids = list(left.filter(pk__gt=ids[-1]).values_list("pk", flat=True)[: conf().batch])
+    return count
 
 
 def _still_needed(events: Sequence[Event], *, using: str) -> set[Any]:

@@ -42,11 +42,12 @@ class EventProcessor:
         from automation.events.cleanup import clean_up
 
         cutoff = wiring.clock.now() - timedelta(days=days_old)
-        deleted, emptied = 0, 0
+        deleted, emptied, calls = 0, 0, 0
         for report in _each(aliases(only=using), lambda alias: clean_up(cutoff, using=alias)):
             deleted += report.deleted
             emptied += report.emptied
-        return {"deleted_count": deleted, "emptied_count": emptied, "cutoff_date": cutoff}
+            calls += report.calls
+        return {"deleted_count": deleted, "emptied_count": emptied, "calls_deleted": calls, "cutoff_date": cutoff}
 
     def deliver(self, delivery_ids: Sequence[UUID], *, using: str) -> int:
         """Make these calls if they are still owed, each in its own transaction; give how many were made."""
