@@ -59,11 +59,16 @@ class Project:
         """Run code as a script of the project would: after `django.setup()`."""
         return self._run("-c", f"import django; django.setup()\n{code}", settings="settings")
 
+    @property
+    def path(self) -> str:
+        """Where Python looks for modules: here first."""
+        return os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")]))
+
     def _run(self, *arguments: str, settings: str) -> str:
         done = subprocess.run(
             [sys.executable, "-W", "error", *arguments],
             cwd=self.folder,
-            env={**os.environ, "DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": str(self.folder)},
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": self.path},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

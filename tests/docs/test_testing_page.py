@@ -1,12 +1,13 @@
 """The tests that docs/testing.md shows pass, as a reader would run them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import Page, Project
+from tests.docs.pages import ROOT, Page, Project
 
 PAGE = Page("docs/testing.md")
 TESTS = sorted(name for name in PAGE.files if "/test_" in name)
@@ -17,7 +18,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project(PAGE, tmp_path_factory.mktemp("project"))
 
 
-def run(project: Project, *arguments: str) -> str:
+def run(project: Project, *arguments: str, fails: bool = False) -> str:
     done = subprocess.run(
         [
             sys.executable,
@@ -37,7 +38,7 @@ def run(project: Project, *arguments: str) -> str:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout
 
 
@@ -49,6 +50,34 @@ def test_in_parallel_and_in_any_order_too(project: Project):
     fast = [name for name in TESTS if "cluster" not in name]
 
     assert " passed" in run(project, "-n", "4", *fast)
+
+
+@pytest.mark.parametrize(
+    ("begins", "name", "right", "wrong"),
+    [
+        ("Step 'remind'", "test_unsafe.py", "with pytest.raises", "if True: #"),
+        ("AssertionError", "test_timeout.py", "automation.assert_waiting", "automation.assert_completed"),
+    ],
+    ids=["unsafe step", "timeline"],
+)
+def test_a_message_is_shown_as_it_is(project: Project, begins: str, name: str, right: str, wrong: str):
+    """Each line of it, but for the keys of runs and the numbers of messages."""
+    path = f"bookings/as_shown_{name}"
+    (project.folder / path).write_text(PAGE.files[f"bookings/{name}"].replace(right, wrong))
+    blocks = MESSAGE.findall((ROOT / PAGE.path).read_text())
+    (shown,) = (text for language, text in blocks if not language and text.startswith(begins))
+
+    said = keyless(run(project, path, "-p", "no:randomly", fails=True))
+
+    assert [line for line in keyless(shown).splitlines() if line.strip() not in said] == []
+
+
+MESSAGE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def keyless(text: str) -> str:
+    """Give a text without what differs from one run of a test to the next."""
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{8}-…|#\d+", "*", text)
 
 
 def test_the_page_names_an_example_for_each_thing_it_promises():
