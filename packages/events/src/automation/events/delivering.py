@@ -24,6 +24,7 @@ from automation.events.announcing import RELAY, relay
 from automation.events.callbacks import callback_registry
 from automation.events.conf import conf
 from automation.events.errors import ClaimLost
+from automation.events.faults import fault, is_death
 from automation.events.guarded import failure_text
 from automation.events.holding import in_order, still_ahead
 from automation.events.lifecycle.reconcile import later
@@ -68,12 +69,18 @@ def make(delivery: EventDelivery, *, using: str) -> bool:
     if not _may_begin(delivery, using=using) or not _claim(delivery, using=using):
         return False
     try:
+        fault("callback.after_claim", delivery.callback)
         call(delivery)
     except BaseException as error:
+        if is_death(error):
+            raise
+        fault("callback.before_failure", delivery.callback)
         _record_failure(delivery, error, using=using)
+        fault("callback.after_failure", delivery.callback)
         if _passes_on(error):
             raise
     else:
+        fault("callback.after_commit", delivery.callback)
         signals.delivery_succeeded.send_robust(EventDelivery, delivery=delivery, using=using)
     return True
 
@@ -99,15 +106,16 @@ def _atomically(function: Callable[..., Any]) -> Call:
     def call(delivery: EventDelivery) -> None:
         using = delivery._state.db or "default"
         with transaction.atomic(using=using):
-            _run(function, _own_copy(delivery.event))
+            _run_between_faults(function, delivery)
             _complete(delivery, using=using)
+            fault("callback.before_commit", delivery.callback)
 
     return call
 
 
 def _openly(function: Callable[..., Any]) -> Call:
     def call(delivery: EventDelivery) -> None:
-        _run(function, _own_copy(delivery.event))
+        _run_between_faults(function, delivery)
         _complete(delivery, using=delivery._state.db or "default")
 
     return call
@@ -127,6 +135,12 @@ def _own_copy(event: Event) -> Event:
     own.__dict__.pop("entity", None)
     own.payload = copy.deepcopy(event.payload)
     return own
+
+
+def _run_between_faults(function: Callable[..., Any], delivery: EventDelivery) -> None:
+    fault("callback.before_body", delivery.callback)
+    _run(function, _own_copy(delivery.event))
+    fault("callback.after_body", delivery.callback)
 
 
 def _run(function: Callable[..., Any], event: Event) -> None:

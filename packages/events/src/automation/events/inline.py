@@ -24,7 +24,7 @@ from automation.events.ports.wiring import wiring
 if TYPE_CHECKING:
     from automation.events.models import Event, EventDelivery
 
-__all__ = ["Told", "after_commit"]
+__all__ = ["Told", "after_commit", "held"]
 
 logger = logging.getLogger("automation.events")
 
@@ -50,6 +50,7 @@ class _Local(threading.local):
         self.queue: deque[_Work] = deque()
         self.draining = False
         self.postponed = 0
+        self.held = 0
 
 
 _local = _Local()
@@ -63,6 +64,19 @@ class postponed:  # noqa: N801 - used as `with postponed():`
 
     def __exit__(self, *_: object) -> None:
         _local.postponed -= 1
+
+
+class held:  # noqa: N801 - used as `with held():`
+    """Inside the block a commit is followed by the events that it makes occur, and by none of the calls they owe.
+
+    The calls stay owed, for the processor or for the next to look: a test can see what a save causes.
+    """
+
+    def __enter__(self) -> None:
+        _local.held += 1
+
+    def __exit__(self, *_: object) -> None:
+        _local.held -= 1
 
 
 def after_commit(*, events: Sequence[UUID], deliveries: Sequence[UUID], told: Sequence[Told] = (), using: str) -> None:
@@ -98,15 +112,18 @@ def _do(work: _Work, *, out_of_time: Callable[[], bool]) -> None:
     from automation.events.delivering import deliver, load
     from automation.events.occurring import occur
 
+    def stop() -> bool:
+        return bool(_local.held) or out_of_time()
+
     try:
         if out_of_time():
             _leave(work)
             return
         due = load(work.deliveries, using=work.using) if work.deliveries else []
-        _, left = deliver(due, using=work.using, stop=out_of_time)
+        _, left = deliver(due, using=work.using, stop=stop)
         with postponed():
             due = occur(work.events, using=work.using) if work.events else []
-        left = left or deliver([one for one in due if not _is_handed_over(one)], using=work.using, stop=out_of_time)[1]
+        left = left or deliver([one for one in due if not _is_handed_over(one)], using=work.using, stop=stop)[1]
     except Exception:  # the rows are stored and due; the user's save has committed and must not fail now
         logger.exception("What follows a commit was interrupted; the processor will do it.")
         left = True

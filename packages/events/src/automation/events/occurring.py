@@ -17,6 +17,7 @@ from django.db import connections, transaction
 from automation.events.conf import conf
 from automation.events.entities import Fresh, read_entities
 from automation.events.errors import StaleEvent
+from automation.events.faults import fault
 from automation.events.guarded import failure_text
 from automation.events.lifecycle.reconcile import Change, Verb, judge
 from automation.events.lifecycle.status import EventStatus
@@ -110,8 +111,11 @@ def _postponed(event: Event, *, now: datetime) -> Change:
 
 
 def _write(decisions: Sequence[Decision], *, using: str, now: datetime) -> tuple[int, list[EventDelivery]]:
+    names = ", ".join(decision.event.event_name for decision in decisions if decision.event is not None)
     with transaction.atomic(using=using):
         due = carry_out(decisions, using=using, now=now)
+        fault("event.before_commit", names)
+    fault("event.after_commit", names)
     return sum(decision.change.verb is Verb.OCCUR for decision in decisions), due
 
 
