@@ -1,5 +1,6 @@
 """A worker dies at each point where it can, and the story must end alike."""
 
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -8,9 +9,8 @@ from django.utils import timezone
 
 from automation.events.callbacks import callback_registry
 from automation.testing import Harness, UnsafeStepError
-from automation.testing.crashes import Passage
+from automation.testing.crashes import CrashPoint, Passage, explain, points
 from automation.workflows.core import complete, engine, get_wake
-from automation.workflows.engine.faults import POINTS
 from tests.shop import automations
 from tests.shop.automations import Careful, Careless, Chase, Patient, Prepare, note_payment
 from tests.shop.models import Entry, Order
@@ -56,9 +56,15 @@ class TestEveryCrashPoint:
         said = str(caught.value)
         assert said.startswith("Step 'post_letter' of 'shop.careless' is not safe to repeat.")
         assert "'prepare'" not in said.splitlines()[0] + said.splitlines()[1]
-        assert "returned: ['letter 1', 'letter 1']" in said
-        assert "instead of ['letter 1']" in said
+        assert "\nThe story was told with 12 deaths of a worker, one at a time; after 3 it ended otherwise.\n" in said
+        assert (
+            "\nThe code had run and its result was not stored yet when the worker was killed (step.after_body),\n"
+            "so step 'post_letter' of 'shop.careless' was run again:\n"
+            "  returned: ['letter 1', 'letter 1']\n"
+            "            instead of ['letter 1']\n"
+        ) in said
         assert "get_wake().idempotency_key" in said
+        assert "event.pk" not in said
 
     def test_one_that_asks_first_is_safe(self, automation):
         def story():
@@ -118,8 +124,12 @@ class TestEveryCrashPoint:
                 automation.advance_to(order.pickup_at)
                 return list(automations.outside)
 
-            with pytest.raises(UnsafeStepError, match=r"(?s)^Callback 'shop.post' is not safe.*\['letter', 'letter'\]"):
+            with pytest.raises(
+                UnsafeStepError, match=r"(?s)^Callback 'shop.post' is not safe.*\['letter', 'letter'\]"
+            ) as no:
                 automation.at_every_crash_point(story)
+            assert "event.pk is the same each time a callback is repeated" in str(no.value)
+            assert "idempotency_key" not in str(no.value)
         finally:
             callback_registry.unregister("shop.post")
 
@@ -147,6 +157,18 @@ class TestEveryCrashPoint:
 
         with pytest.raises(UnsafeStepError, match="KeyError: 2"):
             automation.at_every_crash_point(story)
+
+    def test_a_death_that_repeats_no_code_accuses_no_step(self):
+        point = CrashPoint(name="claim.after_commit", place="step 'a' of 'b'")
+
+        said = explain([(point, "returned: 1\n          instead of 2")], 5)
+
+        assert said == (
+            "The story was told with 5 deaths of a worker, one at a time; after 1 it ended otherwise.\n\n"
+            "The worker was killed in step 'a' of 'b', at claim.after_commit:\n"
+            "  returned: 1\n            instead of 2\n\n"
+            "No code was run twice there. Does the story rely on what is lost with a worker, such as its memory?"
+        )
 
     def test_an_assertion_of_the_story_that_fails_after_a_death_is_told_with_the_point(self, automation):
         def story():
@@ -207,8 +229,16 @@ class TestEveryCrashPoint:
 class TestPoints:
     def test_stories_of_this_suite_pass_every_point_that_a_worker_can_die_at(self, automation):
         passage = Passage(is_at_work=automation._is_at_work)
+        tries = iter([OSError("the line is busy")])
 
-        with passage.watched():
+        def call_at_the_second_try(event):
+            for error in tries:
+                raise error
+
+        callback_registry.register(call_at_the_second_try, "order_paid", name="shop.second_try")
+        with ExitStack() as stack:
+            stack.callback(callback_registry.unregister, "shop.second_try")
+            stack.enter_context(passage.watched())
             order = automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3)), status="paid")
             automation.start(Chase)
             automation.start(Careful, number=1)
@@ -220,7 +250,7 @@ class TestPoints:
             automation.advance(days=40)
 
         # `start.before_commit` is passed by whoever starts a run: a process of the user, not a worker.
-        assert passage.names == {*POINTS, "callback.before_body", "callback.after_body"} - {"start.before_commit"}
+        assert passage.names == set(points()) - {"start.before_commit"}
 
 
 class TestOneDeath:

@@ -8,21 +8,34 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
+from textwrap import indent
 from typing import Any
 
 from automation.testing.faults import WorkerDied
-from automation.testing.history import callback_name, runs_of
+from automation.testing.history import runs_of
 from automation.testing.installed import events_models, workflows_wiring
 from automation.testing.messages import Kind, Message
 from automation.testing.owed import Owed
-from automation.testing.swaps import swapped
 
-__all__ = ["CrashPoint", "Passage", "UnsafeStepError", "compare", "explain", "outcome_of", "release_what_the_dead_held"]
+__all__ = [
+    "CrashPoint",
+    "Passage",
+    "UnsafeStepError",
+    "compare",
+    "explain",
+    "outcome_of",
+    "points",
+    "release_what_the_dead_held",
+]
 
-_BODY_HAS_RUN = ("step.after_body", "finish.before_apply", "finish.before_commit", "callback.after_body")
-"""The points at which a step's code has run and its result is not stored: what dies there is run again."""
-
-_CALLBACK_POINTS = ("callback.before_body", "callback.after_body")
+_BODY_HAS_RUN = {
+    "step.after_body": "The code had run and its result was not stored yet",
+    "finish.before_apply": "The code had run and its result was not stored yet",
+    "finish.before_commit": "The code had run and its result was not committed yet",
+    "callback.after_body": "The code had run and that was not stored yet",
+    "callback.before_commit": "The code had run and that was not committed yet",
+}
+"""The points after which a repeated step, or callback, does again what it has done: what dies there is run again."""
 
 
 class UnsafeStepError(AssertionError):
@@ -44,7 +57,11 @@ class CrashPoint:
         return self.name in _BODY_HAS_RUN
 
     def __str__(self) -> str:
-        return f"{self.place}, at {self.name}"
+        if self.has_run_the_body:
+            return (
+                f"{_BODY_HAS_RUN[self.name]} when the worker was killed ({self.name}),\nso {self.place} was run again"
+            )
+        return f"The worker was killed in {self.place}, at {self.name}"
 
 
 @dataclass(slots=True)
@@ -82,18 +99,28 @@ class Passage:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Stand at every point there is."""
-        known = (*_engine_points(), *_CALLBACK_POINTS)
+        known = points()
         if self.only not in {None, *known}:
             raise ValueError(f"{self.only!r} is not a point where a worker can die. Points: {', '.join(known)}.")
         with ExitStack() as stack:
-            for name in _engine_points():
-                stack.enter_context(_faults().injected(name, self._passer(name)))
-            if events_models() is not None:
-                stack.enter_context(_callbacks_watched(self.through))
+            for name, faults in known.items():
+                stack.enter_context(faults.injected(name, self._passer(name)))
             yield
 
-    def _passer(self, name: str) -> Callable[[], None]:
-        return lambda: self.through(name)
+    def _passer(self, name: str) -> Callable[..., None]:
+        kind = name.partition(".")[0]
+        # Events tell what they are at; of the engine, the message that is being worked on tells.
+        return lambda *subject: self.through(name, *(f"{kind} {each!r}" for each in subject))
+
+
+def points() -> dict[str, Any]:
+    """Give every point at which a worker can die, with the module that has it: the engine's, then those of events."""
+    modules = [
+        import_module(module)
+        for package, module in _FAULTS.items()
+        if find_spec(package) is not None and (package != "automation.events" or events_models() is not None)
+    ]
+    return {name: module for module in modules for name in module.POINTS}
 
 
 def release_what_the_dead_held() -> None:
@@ -125,37 +152,55 @@ def outcome_of(returned: Any) -> dict[str, Any]:
     return outcome
 
 
-def compare(point: CrashPoint, expected: dict[str, Any], found: dict[str, Any]) -> str:
+def compare(expected: dict[str, Any], found: dict[str, Any]) -> str:
     """Give the differences as lines, or an empty text when there are none."""
     changed = [kind for kind in expected if expected[kind] != found[kind]]
-    lines = [f"  {kind}: {found[kind]!r}\n  {' ' * len(kind)}  instead of {expected[kind]!r}" for kind in changed]
-    return "\n".join([f"The worker died in {point}. Then:", *lines]) if lines else ""
+    return "\n".join(f"{kind}: {found[kind]!r}\n{' ' * len(kind)}  instead of {expected[kind]!r}" for kind in changed)
 
 
-def explain(points: list[tuple[CrashPoint, str]], told: int) -> str:
+def explain(failures: list[tuple[CrashPoint, str]], told: int) -> str:
     """Say which steps are not safe to repeat, why, and what to do."""
-    unsafe = dict.fromkeys(point.place for point, _ in points if point.has_run_the_body)
+    unsafe = dict.fromkeys(point.place for point, _ in failures if point.has_run_the_body)
     headline = [f"{place[0].upper()}{place[1:]} is not safe to repeat." for place in unsafe]
-    count = f"{len(points)} of {told} deaths changed how the story ends."
+    count = (
+        f"The story was told with {told} deaths of a worker, one at a time; after {len(failures)} it ended otherwise."
+    )
     # The points of one place tell the same story; its first one is enough.
-    first = list({point.place: text for point, text in reversed(points)}.values())[::-1]
-    return "\n".join([*headline, count, "", *first[:_SHOWN], *(["", _REMEDY] if unsafe else [])])
+    first = list({point.place: _told(point, text) for point, text in reversed(failures)}.values())[::-1]
+    return "\n".join([*headline, count, *first[:_SHOWN], *_advice(list(unsafe))])
 
 
+def _told(point: CrashPoint, text: str) -> str:
+    return f"\n{point}:\n{indent(text, '  ')}"
+
+
+def _advice(unsafe: list[str]) -> Iterator[str]:
+    if not unsafe:
+        yield "\nNo code was run twice there. Does the story rely on what is lost with a worker, such as its memory?"
+        return
+    yield f"\n{_WHY}"
+    if any(place.startswith("step ") for place in unsafe):
+        yield _A_STEPS_KEY
+    if any(place.startswith("callback ") for place in unsafe):
+        yield _A_CALLBACKS_KEY
+    yield _OR_ELSE
+
+
+_FAULTS = {
+    "automation.workflows": "automation.workflows.engine.faults",
+    "automation.events": "automation.events.faults",
+}
 _SHOWN = 3
-_REMEDY = """\
-A worker that dies after the code has run and before its result is stored leaves no trace in the database: what was
-written there is rolled back, and the code is run again. What it did elsewhere is done twice.
-Let the other side know that it has heard this before: get_wake().idempotency_key is the same each time a step is
-repeated. Or look first whether it has been done, or move it into a step of its own."""
-
-
-def _engine_points() -> tuple[str, ...]:
-    return tuple(_faults().POINTS) if find_spec("automation.workflows") is not None else ()
-
-
-def _faults() -> Any:
-    return import_module("automation.workflows.engine.faults")
+_WHY = """\
+A worker can die at any moment: a deploy, a power cut, no memory left. What its code had written to the database is
+rolled back, and the code is run again. What it did elsewhere (a mail, a payment, a file) stays, and is done twice.
+To make it safe, do one of these:
+- Give the other side something by which it knows that it has heard this before."""
+_A_STEPS_KEY = "  get_wake().idempotency_key is the same each time a step is repeated."
+_A_CALLBACKS_KEY = "  event.pk is the same each time a callback is repeated."
+_OR_ELSE = """\
+- Look first whether it has been done.
+- Let it happen last, in a step or callback of its own, if doing it twice does no harm."""
 
 
 def _place(message: Message | None) -> str:
@@ -174,26 +219,6 @@ def _release_runs(now: datetime) -> None:
         if run.status == "running":
             after = replace(run, revision=run.revision + 1, claim_expires_at=now, next_at=now)
             storage.apply([transition(before=run, after=after, cause="ClaimOver")])
-
-
-@contextmanager
-def _callbacks_watched(through: Callable[[str, str], None]) -> Iterator[None]:
-    """Stand before and after each callback. A death is not recorded there: a dead process records nothing."""
-    delivering: Any = import_module("automation.events.delivering")
-    run, record = delivering._run, delivering._record_failure
-
-    def watched_run(function: Any, event: Any) -> None:
-        place = f"callback {callback_name(function)!r}"
-        through("callback.before_body", place)
-        run(function, event)
-        through("callback.after_body", place)
-
-    def recorded_unless_dead(delivery: Any, error: BaseException, *, using: str) -> None:
-        if not isinstance(error, WorkerDied):
-            record(delivery, error, using=using)
-
-    with swapped(delivering, "_run", watched_run), swapped(delivering, "_record_failure", recorded_unless_dead):
-        yield
 
 
 def _outbox() -> list[Any]:

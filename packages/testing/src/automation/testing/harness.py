@@ -183,7 +183,7 @@ class Harness(Assertions):
             passage, found = self._tell(story, number)
             if passage.point is None:
                 continue
-            text = found if isinstance(found, str) else compare(passage.point, expected, found)
+            text = found if isinstance(found, str) else compare(expected, found)
             if text:
                 failures.append((passage.point, text))
         if failures:
@@ -196,8 +196,8 @@ class Harness(Assertions):
 
         `time=None` kills each that passes. There is a queue inside the block, whatever the Harness was told: what
         works in the test's own process cannot die alone. What it held stays claimed until the clock has moved past
-        the claim's end, as in production. The points are `automation.workflows.engine.faults.POINTS`,
-        `callback.before_body` and `callback.after_body`.
+        the claim's end, as in production. The points are `automation.workflows.engine.faults.POINTS` and
+        `automation.events.faults.POINTS`.
         """
         passage = Passage(kill_at=time or 0, only=at, is_at_work=self._is_at_work)
         with passage.watched(), self._queued():
@@ -256,7 +256,7 @@ class Harness(Assertions):
                 # The story is the test's own code. After a death, whatever it raises is an end that differs.
                 if passage.point is None:
                     raise
-                return passage, f"The worker died in {passage.point}. Then:\n  {type(error).__name__}: {error}"
+                return passage, f"{type(error).__name__}: {error}"
             finally:
                 self.executor.clear()
                 self.clock.turn_back(began)

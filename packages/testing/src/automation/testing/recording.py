@@ -9,7 +9,6 @@ from typing import Any
 from automation.testing.history import callback_name, workflow_name
 from automation.testing.installed import events_models, workflows_models, workflows_wiring
 from automation.testing.owed import Owed
-from automation.testing.swaps import swapped
 
 __all__ = ["Recording", "deliveries_held", "recorded"]
 
@@ -62,8 +61,7 @@ def deliveries_held() -> Iterator[None]:
     if events_models() is None:
         yield
         return
-    delivering = import_module("automation.events.delivering")
-    with swapped(delivering, "make", lambda *_, **__: False):
+    with import_module("automation.events.inline").held():
         yield
 
 
