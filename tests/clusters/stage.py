@@ -26,8 +26,7 @@ def play(scene: str, *, limit_seconds: float, broker: str = "orm", **options: An
         try:
             said, _ = process.communicate(timeout=limit_seconds)
         except subprocess.TimeoutExpired:
-            kill_group(process.pid)
-            said, _ = process.communicate()
+            said = _end(process)
             raise AssertionError(
                 f"Scene {scene!r} did not end within {limit_seconds} s.\n{said}\n{_log(folder)}"
             ) from None
@@ -36,6 +35,16 @@ def play(scene: str, *, limit_seconds: float, broker: str = "orm", **options: An
         assert process.returncode == 0, f"Scene {scene!r} failed.\n{said}\n{_log(folder)}"
         facts: dict[str, Any] = json.loads(said.splitlines()[-1])
         return facts
+
+
+def _end(process: "subprocess.Popen[str]") -> str:
+    """Let the scene clear its database away, if it still can; give what it said."""
+    process.terminate()
+    try:
+        return process.communicate(timeout=30)[0]
+    except subprocess.TimeoutExpired:
+        kill_group(process.pid)
+        return process.communicate()[0]
 
 
 def _start(scene: str, folder: Path, broker: str, options: dict[str, Any]) -> "subprocess.Popen[str]":

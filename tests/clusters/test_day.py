@@ -10,7 +10,7 @@ TIMERS = 100
 
 @pytest.fixture(scope="module")
 def facts() -> Facts:
-    return play("day", timers=TIMERS, limit_seconds=120)
+    return play("day", timers=TIMERS, limit_seconds=500)
 
 
 def test_the_guides_flow_needs_no_manual_call(facts: Facts):

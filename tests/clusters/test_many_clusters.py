@@ -4,7 +4,7 @@ from tests.clusters.stage import play
 
 
 def test_two_clusters_share_the_work_and_double_none_of_it():
-    facts = play("share", runs=30, limit_seconds=120)
+    facts = play("share", runs=30, limit_seconds=500)
 
     assert facts["entries"] == facts["expected"]
     assert facts["doubles"] == []
@@ -17,11 +17,11 @@ def test_the_sweeps_may_have_a_queue_and_a_cluster_of_their_own():
         runs=10,
         q2={"ALT_CLUSTERS": {"sweeps": {"workers": 1}}},
         queues={"SWEEP_QUEUE": "sweeps"},
-        limit_seconds=120,
+        limit_seconds=500,
     )
 
     assert facts["clusters of schedules"] == ["sweeps"]
     assert facts["entries"] == facts["expected"]
     assert facts["doubles"] == []
     assert facts["labour by the sweeping cluster"] == 0
-    assert facts["queues"] == ["sweeps"], "only the link is left"
+    assert facts["queues"] == ["sweeps"]

@@ -18,7 +18,7 @@ def facts() -> Facts:
         pytest.skip(f"Redis does not answer at {REDIS}")
     finally:
         connection.close()
-    return play("day", timers=TIMERS, broker="redis", limit_seconds=120)
+    return play("day", timers=TIMERS, broker="redis", limit_seconds=500)
 
 
 def test_the_guides_flow_needs_no_manual_call(facts: Facts):
