@@ -6,6 +6,7 @@ those who may see them. Every action is a POST, is confirmed, asks for its own p
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,19 +17,29 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.timezone import is_aware, localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from automation.workflows.authoring.registry import registry
 from automation.workflows.models import WorkflowRun, WorkflowSignal, WorkflowStatus
 from automation.workflows.querysets import WorkflowRunQuerySet
+from automation.workflows.runs.transitions import next_statuses
 
 __all__ = ["WorkflowRunAdmin", "WorkflowSignalAdmin"]
 
 _TIMELINE = 200
 """Attempts shown on a run's page, the newest: enough to see a loop, few enough to render at once."""
+_VERBS = {
+    "retry": ("RetryRequested", "retry"),
+    "cancel": ("CancelRequested", "cancel"),
+    "pause": ("PauseRequested", "pause"),
+    "resume": ("Resumed", "pause"),
+}
+"""What a person can do with a run: the cause it is to the run, and the permission that it asks for."""
 _SEE_CONTEXT = "automation_workflows.view_workflowcontext"
 
 
@@ -92,7 +103,7 @@ def _action(verb: str, permission: str, label: Any) -> Callable[..., HttpRespons
 class WorkflowRunAdmin(_OnlyLooking):
     """Runs, the newest first."""
 
-    list_display = ["short_id", "name", "version", "status", "current_step", "why_not_moving", "due", "about"]
+    list_display = ["name", "about", "status", "current_step", "why_not_moving", "due", "short_id"]
     list_filter = [_StatusFilter, _WorkflowFilter]
     search_fields = ["id"]
     search_help_text = _("The id of a run, its parent or its event; or app_label.model:pk")
@@ -106,11 +117,11 @@ class WorkflowRunAdmin(_OnlyLooking):
     change_form_template = "admin/automation_workflows/workflowrun/change_form.html"
     fieldsets = [
         (None, {"fields": ["id", "name", "version", "status", "current_step", "why_not_moving", "due", "about"]}),
+        (_("Timeline"), {"fields": ["timeline"]}),
+        (_("Context"), {"fields": ["context", "failure"]}),
         (_("Waits"), {"fields": ["waiting_signal", "wake_at", "deadline_at", "claim_expires_at"]}),
         (_("Comes from"), {"fields": ["run_key", "event", "parent", "children"]}),
         (_("Times"), {"fields": ["created_at", "updated_at", "finished_at", "revision"]}),
-        (_("Timeline"), {"fields": ["timeline"]}),
-        (_("Context"), {"fields": ["context", "failure"]}),
     ]
 
     # Permissions of the verbs
@@ -164,9 +175,18 @@ class WorkflowRunAdmin(_OnlyLooking):
         """Show a run; the verbs on its page are posted to the list, as its actions."""
         if request.method == "POST":
             raise PermissionDenied
-        allowed = [verb for verb in ("retry", "cancel", "pause") if self._may(request, verb)]
-        verbs = [*allowed, "resume"] if "pause" in allowed else allowed
+        verbs = self._verbs_for(request, self.get_object(request, object_id))
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), "verbs": verbs})
+
+    def _verbs_for(self, request: HttpRequest, run: WorkflowRun | None) -> list[str]:
+        """Give what this person may do, and the run's status allows."""
+        if run is None:
+            return []
+        status = WorkflowStatus(run.status)
+        possible = [verb for verb, (cause, _) in _VERBS.items() if next_statuses(status, cause)]
+        if status is WorkflowStatus.PAUSED:
+            possible.remove("pause")
+        return [verb for verb in possible if self._may(request, _VERBS[verb][1])]
 
     # Finding
 
@@ -210,7 +230,7 @@ class WorkflowRunAdmin(_OnlyLooking):
     @admin.display(description=_("run"), ordering="id")
     def short_id(self, run: WorkflowRun) -> str:
         """Give the part of the id that differs."""
-        return f"…{str(run.pk)[-12:]}"
+        return str(run.pk)[-12:]
 
     @admin.display(description=_("why it is not moving"))
     def why_not_moving(self, run: WorkflowRun) -> str:
@@ -218,9 +238,9 @@ class WorkflowRunAdmin(_OnlyLooking):
         return run.why or ("" if run.next_at else gettext("it has ended"))
 
     @admin.display(description=_("looked at next"), ordering="next_at")
-    def due(self, run: WorkflowRun) -> Any:
+    def due(self, run: WorkflowRun) -> str:
         """Give when the system looks at it next."""
-        return run.next_at
+        return _shown(run.next_at)
 
     @admin.display(description=_("about"))
     def about(self, run: WorkflowRun) -> str | SafeString:
@@ -235,7 +255,7 @@ class WorkflowRunAdmin(_OnlyLooking):
     def event(self, run: WorkflowRun) -> str:
         """Name the occurrence that planned or started it."""
         name = (run.occurrence or {}).get("name", "")
-        return f"{name} ({run.triggered_by_event_id}) {run.event_at or ''}" if run.triggered_by_event_id else "-"
+        return f"{name} ({run.triggered_by_event_id}), {_shown(run.event_at)}" if run.triggered_by_event_id else "-"
 
     @admin.display(description=_("parent"))
     def parent(self, run: WorkflowRun) -> str | SafeString:
@@ -254,7 +274,7 @@ class WorkflowRunAdmin(_OnlyLooking):
         shows = getattr(run, "shows_details", False)
         attempts = run.attempts.order_by("-revision")[:_TIMELINE]
         rows = (
-            (each.started_at, each.step, each.visit, each.number, each.outcome, each.detail if shows else "")
+            (_shown(each.started_at), each.step, each.visit, each.number, each.outcome, each.detail if shows else "")
             for each in attempts
         )
         cells = format_html_join(
@@ -270,12 +290,14 @@ class WorkflowRunAdmin(_OnlyLooking):
     @admin.display(description=_("context"))
     def context(self, run: WorkflowRun) -> SafeString:
         """Show the Context as it is stored."""
+        if run.data is None:
+            return format_html("{}", _("made when the run begins"))
         return format_html("<pre>{}</pre>", json.dumps(run.data, indent=2, ensure_ascii=False))
 
     @admin.display(description=_("error"))
     def failure(self, run: WorkflowRun) -> SafeString:
         """Show the error's text."""
-        return format_html("<pre>{}</pre>", run.error)
+        return format_html("<pre>{}</pre>", run.error) if run.error else format_html("-")
 
     def _link(self, run_id: UUID) -> SafeString:
         url = reverse(f"{self.admin_site.name}:automation_workflows_workflowrun_change", args=[run_id])
@@ -295,6 +317,14 @@ class WorkflowSignalAdmin(_OnlyLooking):
         """Add the payload for those who may see it."""
         may_see = request.user.has_perm(_SEE_CONTEXT)
         return [*self.fields, "payload"] if may_see else list(self.fields)
+
+
+def _shown(moment: datetime | None) -> str:
+    """Give a time in the reader's zone, to the second, because steps follow each other quickly."""
+    if moment is None:
+        return "-"
+    local = localtime(moment) if is_aware(moment) else moment
+    return f"{date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S}"
 
 
 def _as_uuid(text: str) -> UUID | None:
