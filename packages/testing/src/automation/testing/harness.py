@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from automation.testing.aio import Awaited
 from automation.testing.assertions import Assertions
 from automation.testing.clock import FakeClock, Zone
 from automation.testing.crashes import (
@@ -18,7 +19,7 @@ from automation.testing.crashes import (
 )
 from automation.testing.executor import FakeExecutor
 from automation.testing.faults import Faults
-from automation.testing.installed import engine, events_wiring, workflows_wiring
+from automation.testing.installed import engine, events_wiring, refuse_under_loop, workflows_wiring
 from automation.testing.messages import Message
 from automation.testing.recording import Recording, deliveries_held, recorded
 from automation.testing.replays import undone
@@ -91,22 +92,30 @@ class Harness(Assertions):
 
         return run  # type: ignore[return-value]
 
+    @property
+    def aio(self) -> Awaited:
+        """For async tests: the same verbs, assertions and blocks, to be awaited on the thread of the database."""
+        return Awaited(self)
+
     # Verbs
 
     def start(self, workflow: Any, *, run_key: str | None = None, **kwargs: Any) -> "Run":
         """Start a workflow, by name or class, let happen what is due, and give the run as it is then."""
+        refuse_under_loop()
         run = engine().start(workflow, run_key=run_key, **kwargs)
         self.run_until_idle()
         return self.run(run)
 
     def signal(self, name: str, payload: Any = None, *, key: str | None = None, run_id: Any = None) -> Any:
         """Send a signal, let happen what is due, and give the signal's id."""
+        refuse_under_loop()
         sent = engine().signal(name, payload, key=key, run_id=run_id)
         self.run_until_idle()
         return sent
 
     def save(self, instance: Saved, *others: Any, **changes: Any) -> Saved:
         """Set the given fields, save, let happen what is due, and give the instance (the first of several)."""
+        refuse_under_loop()
         for each in (instance, *others):
             for name, value in changes.items():
                 setattr(each, name, value)
@@ -116,6 +125,7 @@ class Harness(Assertions):
 
     def delete(self, *instances: Any) -> None:
         """Delete, and let happen what is due."""
+        refuse_under_loop()
         for instance in instances:
             instance.delete()
         self.run_until_idle()

@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 from uuid import UUID
 
-from automation.testing.installed import events_models, registry, workflows_models, workflows_wiring
+from automation.testing.installed import events_models, refuse_under_loop, registry, workflows_models, workflows_wiring
 
 __all__ = [
     "attempts_of",
@@ -57,20 +57,15 @@ def attempts_of(run_id: UUID) -> Sequence[Any]:
 
 def events_of(instance: Any, name: str | None = None) -> list[Any]:
     """Give the events of an instance as they are stored now, oldest occurrence first; of one name, or all."""
-    models = events_models()
-    if models is None:
-        raise RuntimeError("This needs events: add 'automation.events' to INSTALLED_APPS.")
-    events = models.Event.objects.for_entity(instance)
+    events = _events().Event.objects.for_entity(instance)
     return [event for event in events if name in {None, event.event_name}]
 
 
 def deliveries_of(callback: Any, instance: Any = None) -> list[Any]:
     """Give the calls owed to and made of a callback (the function or its name), for one instance or all."""
-    models = events_models()
-    if models is None:
-        raise RuntimeError("This needs events: add 'automation.events' to INSTALLED_APPS.")
     rows = (
-        models.EventDelivery.objects.filter(callback=callback_name(callback))
+        _events()
+        .EventDelivery.objects.filter(callback=callback_name(callback))
         .select_related("event")
         .order_by("created_at", "pk")
     )
@@ -113,7 +108,16 @@ def _all_runs(name: str | None) -> list[Any]:
     return [run for run in map(storage.load, ids) if run is not None]
 
 
+def _events() -> Any:
+    refuse_under_loop()
+    models = events_models()
+    if models is None:
+        raise RuntimeError("This needs events: add 'automation.events' to INSTALLED_APPS.")
+    return models
+
+
 def _storage() -> Any:
+    refuse_under_loop()
     wiring = workflows_wiring()
     if wiring is None or wiring.storage is None:
         raise RuntimeError(

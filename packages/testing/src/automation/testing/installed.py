@@ -1,5 +1,7 @@
 """Which parts of the house are there: this package requires neither events nor workflows, and uses what it finds."""
 
+import asyncio
+import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,6 +14,7 @@ __all__ = [
     "events_models",
     "events_wiring",
     "is_inside_a_step",
+    "refuse_under_loop",
     "registry",
     "wirings",
     "workflows_models",
@@ -76,7 +79,25 @@ def database_is_open() -> bool:
     except (RuntimeError, AssertionError):
         # What pytest-django and what Django's SimpleTestCase raise. An error of the database itself is neither.
         return False
+    except sys.modules["django.core.exceptions"].SynchronousOnlyOperation:
+        refuse_under_loop()
+        raise
     return True
+
+
+def refuse_under_loop() -> None:
+    """Raise RuntimeError, saying what to write, where a verb would block a running event loop. Steps may call them."""
+    if is_inside_a_step() or os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+        return
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "An async test cannot wait for this without blocking its event loop. All verbs and assertions of the Harness "
+        "can be awaited: write await automation.aio.start(...), await automation.aio.assert_completed(...). A clock "
+        "without a Harness: await sync_to_async(clock.advance)(...), or clock.jump(...) if nothing else is to happen."
+    )
 
 
 def _wiring(package: str) -> Any:

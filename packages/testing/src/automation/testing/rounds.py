@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from automation.testing.commits import is_inside_a_block, run_commit_hooks
 from automation.testing.executor import FakeExecutor, NeverIdleError
 from automation.testing.faults import WorkerDied
-from automation.testing.installed import events_wiring, is_inside_a_step, workflows_wiring
+from automation.testing.installed import events_wiring, is_inside_a_step, refuse_under_loop, workflows_wiring
 from automation.testing.owed import Look, Owed
 from automation.testing.swaps import swapped
 
@@ -44,6 +44,8 @@ class Rounds:
         """Do what is due until nothing more is; give the last look at what is stored. Raises NeverIdleError."""
         if self.is_busy:
             return Look()
+        if self.owed.sees_events or self.owed.sees_runs:
+            refuse_under_loop()
         with swapped(self, "is_busy", True):
             for _ in range(limit):
                 self.commit()
