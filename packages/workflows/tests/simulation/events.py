@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from automation.workflows.core import EntityRef
+from automation.workflows.core import EntityRef, WorkflowStatus
 from automation.workflows.ports import Occurrence, Snapshot
+from tests.simulation.invariants import require
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.storage import SimStorage
 
@@ -23,6 +24,8 @@ class SimEvent:
     occurrence: Occurrence
     occurred: bool = False
     ended: bool = False
+    valid: bool = True
+    """Its condition holds."""
 
 
 class SimEvents:
@@ -41,7 +44,7 @@ class SimEvents:
         self._scheduler.point("snapshot")
         event = self._storage.event(occurrence_id)
         return Snapshot(
-            occurrence=event.occurrence, event=event, occurred=event.occurred, ended=event.ended, valid=True
+            occurrence=event.occurrence, event=event, occurred=event.occurred, ended=event.ended, valid=event.valid
         )
 
     def judge_begin(self, event: SimEvent) -> None:
@@ -49,13 +52,13 @@ class SimEvents:
         at = event.occurrence.at
         assert at is not None
         now = self._scheduler.clock.at + timedelta(seconds=self._scheduler.faults.skew)
-        if event.ended or not (event.occurred or at + OFFSET <= now):
+        if event.ended or not (event.occurred or (event.valid and at + OFFSET <= now)):
             self.violations.append(f"{event} began at {now}")
 
     def disturb(self) -> None:
         """Let somebody save, edit or delete; let the poller look."""
         random = self._scheduler.random
-        verb = random.choice(("arm", "move", "end", "poll", "poll"))
+        verb = random.choice(("arm", "move", "end", "turn", "turn", "poll", "poll"))
         pending = [name for name, event in self._storage.events.items() if not (event.ended or event.occurred)]
         if verb == "arm" and len(self._storage.events) < 8:
             number = str(len(self._storage.events) + 1)
@@ -66,14 +69,34 @@ class SimEvents:
             self.poll()
         elif pending:
             name, seconds = random.choice(pending), random.randint(1, 150)
-            act: Callable[[], None] = (lambda: self._move(name, seconds)) if verb == "move" else lambda: self._end(name)
-            self._scheduler.spawn(verb, act)
+            acts: dict[str, Callable[[], None]] = {
+                "arm": lambda: self._move(name, seconds),
+                "move": lambda: self._move(name, seconds),
+                "end": lambda: self._end(name),
+                "turn": lambda: self._turn(name),
+            }
+            self._scheduler.spawn(verb, acts[verb])
+
+    def turn_true(self) -> None:
+        """Let somebody save what makes every condition true, so that everything can end."""
+        for name, event in self._storage.events.items():
+            if not (event.valid or event.ended or event.occurred):
+                self._scheduler.spawn("turn", lambda name=name: self._turn(name, to=True))  # type: ignore[misc]
+
+    def check_put_off(self) -> None:
+        """Check that nothing is left waiting for a condition that holds. For a moment at which nobody is at work."""
+        for run in self._storage.runs():
+            is_put_off = not run.has_begun and run.status is WorkflowStatus.WAITING and run.next_at is None
+            if is_put_off and run.occurrence is not None and "condition" in run.why:
+                event = self._storage.event(run.occurrence.id)
+                require(not event.valid, "a start put off for its condition begins when that turns true", (run, event))
 
     def poll(self) -> None:
         """Let what is due occur."""
         for name, event in list(self._storage.events.items()):
             at = event.occurrence.at
-            if at is not None and not event.ended and not event.occurred and at <= self._scheduler.clock.at:
+            is_due = at is not None and at <= self._scheduler.clock.at
+            if is_due and event.valid and not event.ended and not event.occurred:
                 self._scheduler.spawn("poll", lambda name=name: self._occur(name))  # type: ignore[misc]
 
     def _arm(self, number: str, seconds: int) -> None:
@@ -92,6 +115,14 @@ class SimEvents:
                 self._storage.put_event(moved)
                 self._engine.move([moved.occurrence])
 
+    def _turn(self, name: str, *, to: bool | None = None) -> None:
+        with self._storage.transaction():
+            event = self._storage.lock_event(name)
+            if not (event.ended or event.occurred):
+                turned = replace(event, valid=not event.valid if to is None else to)
+                self._storage.put_event(turned)
+                self._engine.move([turned.occurrence])
+
     def _end(self, name: str) -> None:
         with self._storage.transaction():
             event = self._storage.lock_event(name)
@@ -104,6 +135,6 @@ class SimEvents:
             event = self._storage.lock_event(name)
             at = event.occurrence.at
             assert at is not None
-            if not (event.ended or event.occurred) and at <= self._scheduler.clock.at:
+            if event.valid and not (event.ended or event.occurred) and at <= self._scheduler.clock.at:
                 self._storage.put_event(replace(event, occurred=True))
                 self._engine.occurred([event.occurrence])

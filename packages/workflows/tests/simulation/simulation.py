@@ -232,11 +232,13 @@ class Simulation:
             for sent in self.senders.values():
                 if self._is_live(sent.run_id) and not sent.busy:
                     self._send_item()
+            self.events.turn_true()
             self.events.poll()
             for key in ("k0", "k1", "k2"):
                 self.engine.signal("keyed", key=key)
             self.scheduler.spawn("sweep", self.engine.process_scheduled)
             self._drain()
+            self.events.check_put_off()
             waits = [event for event in self.storage.events.values() if not (event.ended or event.occurred)]
             if not self._live() and not waits and not self.storage.mailbox.undelivered(1):
                 return
