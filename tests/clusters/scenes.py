@@ -154,6 +154,10 @@ def _tell() -> Facts:
     return {
         "states": _states(),
         "entries": dict(Counter(Entry.objects.values_list("what", flat=True))),
+        "owed": [
+            f"{each.callback} {each.status} {each.why} {each.next_at}"
+            for each in EventDelivery.objects.exclude(status__in=["delivered", "cancelled"])[:10]
+        ],
         "stuck": [f"{run.name} at {run.current_step} {run.status}: {run.why} {run.next_at}" for run in stuck],
         "queue": [(row.func(), str(row.lock)) for row in OrmQ.objects.all()[:20]],
     }
@@ -369,7 +373,7 @@ def spared() -> Iterator[None]:
 def frozen(rig: Rig, *, runs: int, seconds: float) -> Facts:
     """A cluster that looks alive and does nothing, as q2's does when a worker is killed at the wrong moment."""
     mischief = Mischief(rig)
-    mischief.supervise(GRACE="4", LOOK="2", AGE="6")
+    mischief.supervise(GRACE="15", LOOK="2", AGE="10")
     until(lambda: Heartbeat.objects.filter(name="workflows").exists(), seconds=seconds, what="a sweep", tell=_tell)
     before = mischief.freeze()
     labour(runs)

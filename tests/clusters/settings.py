@@ -54,3 +54,4 @@ AUTOMATION_Q2 = {
     **_given("AUTOMATION_CLUSTER_QUEUES"),
 }
 AUTOMATION_WORKFLOWS = {key: timedelta(seconds=value) for key, value in _given("AUTOMATION_CLUSTER_CLAIMS").items()}
+AUTOMATION_EVENTS = {key: timedelta(seconds=value) for key, value in _given("AUTOMATION_CLUSTER_CALLS").items()}

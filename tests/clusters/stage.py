@@ -18,7 +18,8 @@ def play(scene: str, *, limit_seconds: float, broker: str = "orm", **options: An
     """Play a scene to its end; give the facts that it reports. Options become its keyword arguments.
 
     `q2` changes Q_CLUSTER, `every` the intervals of AUTOMATION_Q2 in seconds,
-    `claims` the durations of AUTOMATION_WORKFLOWS in seconds, `queues` the queues of AUTOMATION_Q2.
+    `claims` the durations of AUTOMATION_WORKFLOWS in seconds, `calls` those of AUTOMATION_EVENTS,
+    `queues` the queues of AUTOMATION_Q2.
     """
     with tempfile.TemporaryDirectory(prefix="automation-clusters-") as name:
         folder = Path(name)
@@ -48,8 +49,7 @@ def _end(process: "subprocess.Popen[str]") -> str:
 
 
 def _start(scene: str, folder: Path, broker: str, options: dict[str, Any]) -> "subprocess.Popen[str]":
-    q2, every, claims = (options.pop(key, {}) for key in ("q2", "every", "claims"))
-    queues = options.pop("queues", {})
+    q2, every, claims, calls, queues = (options.pop(key, {}) for key in ("q2", "every", "claims", "calls", "queues"))
     return subprocess.Popen(
         [sys.executable, "-m", "tests.clusters.scenes", scene, json.dumps(options)],
         cwd=ROOT,
@@ -63,6 +63,7 @@ def _start(scene: str, folder: Path, broker: str, options: dict[str, Any]) -> "s
             "AUTOMATION_CLUSTER_Q2": json.dumps(q2),
             "AUTOMATION_CLUSTER_EVERY": json.dumps(every),
             "AUTOMATION_CLUSTER_CLAIMS": json.dumps(claims),
+            "AUTOMATION_CLUSTER_CALLS": json.dumps(calls),
             "AUTOMATION_CLUSTER_QUEUES": json.dumps(queues),
         },
         stdin=subprocess.DEVNULL,

@@ -29,6 +29,7 @@ def test_kills_of_everything_lose_nothing_and_double_nothing(seed: int):
         seed=seed,
         every={"SWEEP_EVERY": 2, "POLL_EVERY": 2},
         claims={"CLAIM_MARGIN": 1, "REHINT": 5},
+        calls={"CLAIM": 3, "RETRY_BASE_DELAY": 1},
         limit_seconds=900 if LONG else 330,
         **form,
     )

@@ -4,7 +4,7 @@ from tests.clusters.stage import play
 
 
 def test_a_frozen_cluster_is_replaced_and_the_work_goes_on():
-    facts = play("frozen", runs=5, seconds=60, every={"SWEEP_EVERY": 2, "POLL_EVERY": 2}, limit_seconds=150)
+    facts = play("frozen", runs=5, seconds=180, every={"SWEEP_EVERY": 2, "POLL_EVERY": 2}, limit_seconds=400)
 
     assert facts["frozen"], "there was one to be frozen"
     assert facts["alive"] == []

@@ -18,7 +18,7 @@ LIMIT_SECONDS = 120
 def running(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Iterator[Callable[[], str]]:
     """Run a command beside the block, in a group of its own that is killed at the end; give what reads its log."""
     log = cwd / "cluster.log"
-    with log.open("wb") as out:
+    with log.open("ab") as out:
         process = subprocess.Popen(
             command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )

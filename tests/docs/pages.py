@@ -55,9 +55,9 @@ class Project:
         """Run a management command in a process of its own; it must succeed without a warning."""
         return self._run("-m", "django", *arguments, settings=settings)
 
-    def run(self, code: str) -> str:
+    def run(self, code: str, *, settings: str = "settings") -> str:
         """Run code as a script of the project would: after `django.setup()`."""
-        return self._run("-c", f"import django; django.setup()\n{code}", settings="settings")
+        return self._run("-c", f"import django; django.setup()\n{code}", settings=settings)
 
     @property
     def path(self) -> str:

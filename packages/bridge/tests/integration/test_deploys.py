@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from automation.events.models import Event
 from automation.events.services import event_processor
 from automation.testing import Harness
 from automation.workflows import retriggering
@@ -174,6 +175,21 @@ def test_an_offset_that_is_no_longer_ahead_begins_at_or_after_the_event(
         automation.advance(hours=4.9)
         assert done[f"HourBefore {stay.pk}"] == 0
         automation.advance(hours=0.1 + hours)
+        assert done[f"HourBefore {stay.pk}"] == 1
+
+
+@DEPLOYS
+def test_what_is_no_longer_ahead_begins_with_an_occurrence_that_is_early(
+    automation: Harness, deploy: Callable[[], Any]
+):
+    """A start left from the old trigger would keep the place of the one that the occurrence makes."""
+    stay = arriving(automation, 5)
+
+    with release_with("HourBefore", offset=timedelta(0)):
+        deploy()
+        Event.objects.get(event_name="arrival_due").mark_as_occurred()
+        automation.run_until_idle()
+
         assert done[f"HourBefore {stay.pk}"] == 1
 
 
