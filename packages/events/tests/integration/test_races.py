@@ -10,7 +10,8 @@ from automation.events import delivering, occurring, syncing
 from automation.events.callbacks import on_event
 from automation.events.models import Event, EventDelivery, EventStatus
 from automation.events.services import event_processor
-from tests.hotel.models import Ledger, Reservation
+from tests.hotel.models import Guest, Ledger, Reservation
+from tests.troubles import beside
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,6 +75,64 @@ def test_date_moved_while_the_processor_decides_wins(clock, before_writing):
     assert event_processor.process_due_events()["events_processed"] == 1
     assert (row(reservation).status, row(reservation).at) == (EventStatus.PENDING, clock.now() + HOUR)
     assert row(other).status == EventStatus.OCCURRED, "the rest of the batch is not held up"
+
+
+def test_save_that_finds_its_row_right_while_the_processor_sees_it_wrong_is_not_overwritten(clock, before_writing):
+    """`update()` revoked it unseen; the processor sees that; the save restores it, and changes nothing in the row."""
+    reservation = book(clock)
+    Reservation.objects.update(status="pending")
+    before_writing(reservation.save)
+    event_processor.process_due_events()
+    assert row(reservation).status == EventStatus.OCCURRED
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer: the processor waits for the save")
+def test_save_under_way_that_finds_its_row_right_is_waited_for(clock):
+    reservation, other = book(clock), book(clock)
+    Reservation.objects.filter(pk=reservation.pk).update(status="pending")
+    saved, go_on = threading.Event(), threading.Event()
+
+    def save_slowly():
+        with transaction.atomic():
+            reservation.save()
+            saved.set()
+            assert go_on.wait(60)
+
+    with beside(save_slowly):
+        assert saved.wait(60)
+        event_processor.process_due_events()
+        assert row(other).status == EventStatus.OCCURRED, "nobody else waits"
+        assert row(reservation).status == EventStatus.PENDING
+        go_on.set()
+    clock.advance(seconds=1)
+    event_processor.process_due_events()
+    assert row(reservation).status == EventStatus.OCCURRED
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer: the recheck waits for the processor")
+def test_recheck_that_finds_its_row_right_while_the_processor_sees_it_wrong_is_not_overwritten(clock, monkeypatch):
+    """The condition is about another row, so nobody saves the entity that the processor holds."""
+    reservation = book(clock, hours=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("automation.events.inline._follow", lambda work: None)
+        guest = Guest.objects.create(reservation=reservation)
+    Reservation.objects.update(status="pending")
+    carry_out, todo = occurring.carry_out, [1]
+
+    def restore():
+        Reservation.objects.update(status="confirmed")
+        Event.objects.recheck(guest)
+
+    def late(*args, **kwargs):
+        if todo:
+            todo.pop()
+            elsewhere(restore)
+        return carry_out(*args, **kwargs)
+
+    monkeypatch.setattr(occurring, "carry_out", late)
+    for _ in range(2):
+        event_processor.process_due_events()
+    assert Event.objects.for_entity(guest).get().status == EventStatus.OCCURRED
 
 
 def test_entity_deleted_while_the_processor_decides_is_cancelled(clock, before_writing):

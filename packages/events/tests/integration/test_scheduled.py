@@ -346,6 +346,19 @@ def test_payload_and_about_are_carried_with_the_occurrence(clock):
     assert event.about == [["hotel.reservation", str(reservation.pk)]]
 
 
+@pytest.mark.parametrize("early", [False, True], ids=["at its date", "marked early"])
+def test_about_is_what_it_is_about_when_it_occurs(clock, early):
+    first, second = Reservation.objects.create(), Reservation.objects.create()
+    shift = Shift.objects.create(starts_at=clock.now() + HOUR, staffed=True, reservation=first)
+    assert Event.objects.for_entity(shift).get().about is None
+    Shift.objects.update(reservation=second)
+    if early:
+        Event.objects.for_entity(shift).get().mark_as_occurred()
+    clock.advance(hours=1)
+    poll()
+    assert Event.objects.for_entity(shift).get().about == [["hotel.reservation", str(second.pk)]]
+
+
 def test_get_events_gives_the_valid_ones_by_time(clock):
     late, early = book_in(clock, hours=5), book_in(clock, hours=2)
     Reservation.objects.create(checkin_at=clock.now() + HOUR)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.apps import apps
 from django.core.exceptions import ValidationError
-from django.db.models import Field, Model, Q
+from django.db import connections
+from django.db.models import Field, Model, Q, QuerySet
 
 from automation.events.conditions import annotation
 from automation.events.guarded import guarded
@@ -18,7 +20,16 @@ if TYPE_CHECKING:
     from automation.events.models import Event
     from automation.events.querysets import EventQuerySet
 
-__all__ = ["Fresh", "currently_valid", "dump_entity", "existing_ids", "is_valid", "read_entities", "read_entity"]
+__all__ = [
+    "Fresh",
+    "currently_valid",
+    "dump_entity",
+    "existing_ids",
+    "hold_entities",
+    "is_valid",
+    "read_entities",
+    "read_entity",
+]
 
 TRUTH = "automation_truth_"
 
@@ -48,6 +59,30 @@ def read_entities(
         str(row.pk): Fresh(instance=row, truths={one.name: bool(getattr(row, alias)) for alias, one in asked.items()})
         for row in (rows if keys else ())
     }
+
+
+def hold_entities(keys: Mapping[UUID, tuple[str, str]], *, using: str) -> set[UUID]:
+    """Lock entities against saves until the transaction ends; give those (of `keys`) that nobody else is saving.
+
+    Where rows cannot be locked, an open transaction keeps other writers out, and all are given.
+    """
+    features = connections[using].features
+    if not features.has_select_for_update:
+        return set(keys)
+    by_type: dict[str, dict[str, list[UUID]]] = {}
+    for pk, (entity_type, entity_id) in keys.items():
+        by_type.setdefault(entity_type, {}).setdefault(entity_id, []).append(pk)
+    held: set[UUID] = set()
+    for entity_type, wanted in sorted(by_type.items()):
+        model = apps.get_model(entity_type)
+        ids = [key for key in (_key(model, entity_id) for entity_id in wanted) if key is not None]
+        # Not by the model's manager: what it annotates or groups by cannot be locked.
+        rows: QuerySet[Model] = QuerySet(model=model).using(using).filter(pk__in=ids).order_by("pk")
+        rows = rows.select_for_update(
+            skip_locked=features.has_select_for_update_skip_locked, no_key=features.has_select_for_no_key_update
+        )
+        held.update(pk for row in rows for pk in wanted[str(row.pk)])
+    return held
 
 
 def read_entity(event: Event) -> Model | None:

@@ -7,15 +7,16 @@ changes the row's revision too, and the guarded write finds out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connections, transaction
+from django.db.models import F
 
 from automation.events.conf import conf
-from automation.events.entities import Fresh, read_entities
+from automation.events.entities import Fresh, hold_entities, read_entities
 from automation.events.errors import StaleEvent
 from automation.events.faults import fault
 from automation.events.guarded import failure_text
@@ -31,6 +32,9 @@ from automation.events.snapshots import carry, snapshot, with_failure
 __all__ = ["look_at", "occur"]
 
 logger = logging.getLogger("automation.events")
+
+BUSY = timedelta(seconds=1)
+"""How long a row is left alone whose entity somebody is saving."""
 
 
 def occur(event_ids: Sequence[UUID], *, using: str) -> list[EventDelivery]:
@@ -50,8 +54,21 @@ def look_at(events: Sequence[Event], *, using: str) -> tuple[int, list[EventDeli
         return 0, []
     now = wiring.clock.now()
     decisions = _judge(events, using=using, now=now)
+    sure = [decision for decision in decisions if not _contradicts_row(decision)]
+    doubtful = [decision.event for decision in decisions if decision.event is not None and _contradicts_row(decision)]
+    occurred, due = _settle([one.event for one in sure if one.event is not None], lambda: sure, using=using)
+    more = _settle(doubtful, lambda: _judge(_held(doubtful, using=using), using=using, now=now), using=using)
+    return occurred + more[0], [*due, *more[1]]
+
+
+def _settle(
+    events: Sequence[Event], decide: Callable[[], Sequence[Decision]], *, using: str
+) -> tuple[int, list[EventDelivery]]:
+    if not events:
+        return 0, []
+    now = wiring.clock.now()
     try:
-        return _write(decisions, using=using, now=now)
+        return _write(decide, using=using, now=now)
     except Exception as error:  # noqa: BLE001 - a subscriber may raise anything; one row must not stop the others
         if len(events) == 1:
             return _give_up(events[0], error, using=using, now=now)
@@ -61,6 +78,28 @@ def look_at(events: Sequence[Event], *, using: str) -> tuple[int, list[EventDeli
         occurred += count
         due += more
     return occurred, due
+
+
+def _contradicts_row(decision: Decision) -> bool:
+    """Tell whether the entity is otherwise than its last save said, so that something bypassed the saves."""
+    event, state = decision.event, decision.change.state
+    if event is None or decision.declared is None or decision.retires:
+        return False
+    return event.at != state.at or (bool(event.condition_held) and state.condition_held is False)
+
+
+def _held(events: Sequence[Event], *, using: str) -> list[Event]:
+    """Hold the entities of these rows against saves, and read the rows again.
+
+    A save that finds its row right leaves no trace in it. Were what we saw before that save written after it, the row
+    would be wrong until the next one. Rows whose entity is being saved just now are put off for a moment.
+    """
+    now = wiring.clock.now()
+    rows = Event.objects.using(using).due(now).filter(pk__in=[event.pk for event in events])
+    free = hold_entities({event.pk: (event.entity_type, event.entity_id) for event in events}, using=using)
+    if busy := [event.pk for event in events if event.pk not in free]:
+        rows.filter(pk__in=busy).update(next_at=now + BUSY, revision=F("revision") + 1)
+    return list(rows.filter(pk__in=free))
 
 
 def _judge(events: Sequence[Event], *, using: str, now: datetime) -> list[Decision]:
@@ -110,9 +149,10 @@ def _postponed(event: Event, *, now: datetime) -> Change:
     return Change(verb=Verb.AMEND, state=replace(state_of(event), next_at=now + conf().missing_grace, why=why))
 
 
-def _write(decisions: Sequence[Decision], *, using: str, now: datetime) -> tuple[int, list[EventDelivery]]:
-    names = ", ".join(decision.event.event_name for decision in decisions if decision.event is not None)
+def _write(decide: Callable[[], Sequence[Decision]], *, using: str, now: datetime) -> tuple[int, list[EventDelivery]]:
     with transaction.atomic(using=using):
+        decisions = decide()
+        names = ", ".join(decision.event.event_name for decision in decisions if decision.event is not None)
         due = carry_out(decisions, using=using, now=now)
         fault("event.before_commit", names)
     fault("event.after_commit", names)

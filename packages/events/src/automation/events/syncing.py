@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -13,10 +14,11 @@ from automation.events.conf import conf
 from automation.events.entities import Fresh, read_entities
 from automation.events.errors import StaleEvent
 from automation.events.lifecycle.reconcile import Verb, reconcile
+from automation.events.lifecycle.status import EventStatus
 from automation.events.models import Event
 from automation.events.ports.wiring import wiring
 from automation.events.registry import Declared, declared
-from automation.events.rows import batches, state_of
+from automation.events.rows import batches, state_of, update_rows
 from automation.events.settling import Decision, carry_out, retire
 from automation.events.snapshots import snapshot
 
@@ -93,7 +95,9 @@ def _sync_once(
     fresh = read_entities(model, [str(key) for key in keys], ours, using=using)
     decisions = list(_decide(rows, fresh, keys, ours, using=using))
     if not dry_run:
-        carry_out(decisions, using=using, now=wiring.clock.now())
+        now = wiring.clock.now()
+        carry_out(decisions, using=using, now=now)
+        _confirm(decisions, using=using, now=now)
     verbs = [decision.change.verb for decision in decisions if not decision.retires]
     return SyncReport(
         entities=len(keys),
@@ -102,6 +106,13 @@ def _sync_once(
         rearmed=verbs.count(Verb.REARM),
         retired=sum(decision.retires for decision in decisions),
     )
+
+
+def _confirm(decisions: Sequence[Decision], *, using: str, now: datetime) -> None:
+    """Leave a trace in due rows that were found right: a processor that saw them wrong must look again."""
+    right = [one.event for one in decisions if one.event is not None and one.change.verb is Verb.KEEP]
+    due = [event for event in right if event.status == EventStatus.PENDING and event.next_at and event.next_at <= now]
+    update_rows({event: {"updated_at": now} for event in due}, using=using)
 
 
 def _decide(
