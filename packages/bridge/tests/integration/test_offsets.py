@@ -217,8 +217,9 @@ def test_a_rollback_of_the_save_leaves_no_run(automation: Harness):
 
 
 def test_a_context_that_cannot_be_made_fails_visibly_and_harms_no_other(automation: Harness):
+    """Tried as often as its step would be."""
     stay = Stay.objects.create(name="Mallory")
-    automation.run_until_idle()
+    automation.advance(minutes=10)
 
     broken = WorkflowRun.objects.get(name__endswith="BrokenContext")
     assert (broken.status, "no context for Mallory" in broken.error) == ("failed", True)
@@ -227,7 +228,7 @@ def test_a_context_that_cannot_be_made_fails_visibly_and_harms_no_other(automati
 
 def test_a_context_that_could_not_be_made_can_be_tried_again(automation: Harness):
     stay = Stay.objects.create(name="Mallory")
-    automation.run_until_idle()
+    automation.advance(minutes=10)
     Stay.objects.update(name="Ada")
 
     engine.retry(WorkflowRun.objects.get(name__endswith="BrokenContext").pk)
