@@ -1,6 +1,7 @@
 """One look tells whether automation is healthy, in words, in JSON and by an exit code."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -54,7 +55,7 @@ def test_a_healthy_project_is_healthy():
     code, said = run()
 
     assert code == ExitCode.HEALTHY
-    assert "Workflows: process_scheduled: ran 0 s ago" in said
+    assert re.search(r"Workflows: process_scheduled: ran \d+ s ago", said)
     assert found(Level.PROBLEM) == found(Level.STOPPED) == found(Level.WARNING) == []
 
 
@@ -100,7 +101,8 @@ def test_a_cluster_that_never_swept_has_stopped():
 def test_a_sweep_that_only_begins_is_told_from_one_that_ends():
     Heartbeat.objects.filter(name="workflows").update(started_at=ago(5), finished_at=ago(1000))
 
-    assert any("last ran to its end 1000 s ago; it was begun 5 s ago" in said for said in found(Level.STOPPED))
+    told = re.compile(r"last ran to its end 1\d\d\d s ago; it was begun \d{1,2} s ago")
+    assert any(told.search(said) for said in found(Level.STOPPED))
 
 
 def test_a_missing_schedule_is_a_problem():

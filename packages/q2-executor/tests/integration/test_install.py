@@ -81,7 +81,7 @@ def probe(apps: list[str], tmp_path: Path, *arguments: str) -> dict[str, Any]:
         env={key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

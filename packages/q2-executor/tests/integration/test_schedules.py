@@ -132,7 +132,7 @@ def test_two_that_install_at_once_install_three():
 
     def go() -> None:
         try:
-            barrier.wait(timeout=10)
+            barrier.wait(timeout=60)
             install()
         except BaseException as error:
             errors.append(error)
@@ -143,7 +143,7 @@ def test_two_that_install_at_once_install_three():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=120)
 
     assert errors == []
     assert names() == NAMES
