@@ -238,6 +238,32 @@ class Wide20(models.Model):
     events = _wide(20)
 
 
+class Stamped:
+    """A plain mixin that declares. Unlike abstract bases, migrations keep mixins among the bases of their models."""
+
+    events = [EventDefinition("stamped")]
+
+
+class Letter(Stamped, models.Model):
+    """Declares by a mixin."""
+
+    text = models.CharField(max_length=20, default="")
+
+
+class Careless(models.Model):
+    """Its condition saves it."""
+
+    looks = models.IntegerField(default=0)
+
+    def look(self):
+        if self.looks < 3:
+            self.looks += 1
+            self.save()
+        return True
+
+    events = [EventDefinition("looked_at", condition=look)]
+
+
 class Job(models.Model):
     """Work for whole processes: see `automations`."""
 

@@ -245,6 +245,33 @@ def test_duplicate_messages_deliver_once(clock):
     assert entries() == ["a"]
 
 
+def test_message_for_a_delivery_that_is_no_more_does_nothing():
+    """A backup was restored, and the queue remembers what the database does not."""
+    assert event_processor.deliver([uuid4()], using="default") == 0
+
+
+def test_event_that_nobody_listens_to_owes_nothing():
+    confirm()
+    event_processor.process_due_events()
+    assert not EventDelivery.objects.exists()
+
+
+def test_calls_that_fail_do_not_hold_up_those_that_are_sound(clock):
+    """Half of what is due fails; the sound half is made in the same poll, and the next poll finds nothing due."""
+
+    @on_event("checkin_due", name="some")
+    def fail_for_some(event):
+        if int(event.entity.note) % 2:
+            raise ValueError("poison")
+        note(event.entity.note)
+
+    for number in range(40):
+        Reservation.objects.create(status="confirmed", checkin_at=clock.now(), note=str(number))
+    event_processor.process_due_events()
+    assert len(entries()) == 20
+    assert event_processor.process_due_events()["deliveries_made"] == 0
+
+
 def test_inline_work_stops_at_its_budget_and_leaves_the_rest(clock):
     on_event("reservation_confirmed", name="a")(lambda event: (note("a"), clock.advance(seconds=3)))
     on_event("reservation_confirmed", name="b")(lambda event: note("b"))

@@ -1,15 +1,17 @@
 """Immediate events: right after the commit, once, and nothing after a rollback."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from django.db import transaction
 from django.test import TestCase
 
+from automation.events import registry
 from automation.events.callbacks import on_event
 from automation.events.models import Event, EventStatus
 from automation.events.services import event_processor
-from tests.hotel.models import Alarm, Document, Guest, Ledger, Reservation
+from tests.hotel.models import Alarm, Careless, Document, Guest, Ledger, Reservation
 from tests.undoing import rolled_back
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -176,6 +178,51 @@ def test_recheck_looks_again_at_a_condition_on_other_rows():
     assert entries() == ["reservation_confirmed"]
     Event.objects.recheck(guest)
     assert entries() == ["reservation_confirmed", "guest_of_confirmed"]
+
+
+@pytest.mark.parametrize("truth", ["yes", 1, [0]])
+@pytest.mark.parametrize("falsehood", ["", 0, None, []])
+def test_condition_may_give_anything_that_is_true_or_false(monkeypatch, truth, falsehood):
+    [definition] = Alarm.events
+    monkeypatch.setattr(Alarm, "events", [replace(definition, condition=lambda a: truth if a.level else falsehood)])
+    registry.forget()
+    try:
+        alarm = Alarm.objects.create(level=0)
+        assert status_of(alarm, "alarm_raised") == PENDING
+        alarm.level = 1
+        alarm.save()
+        assert status_of(alarm, "alarm_raised") == OCCURRED
+    finally:
+        monkeypatch.undo()
+        registry.forget()
+
+
+def test_condition_that_saves_its_own_entity_ends_and_occurs_once():
+    careless = Careless.objects.create()
+    assert Event.objects.for_entity(careless).get().status == OCCURRED
+    assert entries() == ["looked_at"]
+
+
+def test_copy_made_by_clearing_the_key_has_events_of_its_own():
+    reservation = Reservation.objects.create(status="confirmed")
+    first = reservation.pk
+    reservation.pk = None
+    reservation._state.adding = True
+    reservation.save()
+    assert reservation.pk != first
+    assert entries() == ["reservation_confirmed"] * 2
+    assert Event.objects.current().count() == 4
+
+
+def test_clock_that_is_set_back_lets_nothing_occur_again(clock):
+    reservation = Reservation.objects.create(status="confirmed", checkin_at=clock.now())
+    event_processor.process_due_events()
+    clock.advance(hours=-1)
+    reservation.save()
+    event_processor.process_due_events()
+    clock.advance(hours=2)
+    event_processor.process_due_events()
+    assert sorted(entries()) == ["checkin_due", "reservation_confirmed"]
 
 
 def test_chain_of_events_does_not_nest(callbacks):

@@ -170,6 +170,15 @@ def test_call_that_has_begun_is_never_touched(clock, settings):
     assert EventDelivery.objects.get(callback="bad").status == DeliveryStatus.PENDING
 
 
+def test_early_call_that_was_made_is_not_made_again_when_the_date_moves(clock):
+    reservation = book_in(clock, hours=1)
+    assert poll() == ["before pending"]
+    reservation.checkin_at += 5 * HOUR
+    reservation.save()
+    clock.advance(hours=6)
+    assert poll() == ["before pending", "at occurred"]
+
+
 def test_dates_at_the_edge_of_time_do_no_harm(clock):
     from datetime import UTC, datetime
 

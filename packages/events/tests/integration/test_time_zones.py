@@ -18,6 +18,10 @@ from tests.hotel.models import Reservation
         pytest.param(datetime(2030, 7, 1, 12), datetime(2030, 7, 1, 10, tzinfo=UTC), id="naive, summer in Amsterdam"),
         pytest.param(date(2030, 1, 1), datetime(2029, 12, 31, 23, tzinfo=UTC), id="a date is local midnight"),
         pytest.param(datetime(2030, 3, 31, 2, 30), datetime(2030, 3, 31, 1, 30, tzinfo=UTC), id="in the spring gap"),
+        pytest.param(datetime(2030, 10, 27, 2, 30), datetime(2030, 10, 27, 0, 30, tzinfo=UTC), id="twice, the first"),
+        pytest.param(
+            datetime(2030, 10, 27, 2, 30, fold=1), datetime(2030, 10, 27, 1, 30, tzinfo=UTC), id="twice, the second"
+        ),
         pytest.param(
             datetime.min.replace(tzinfo=timezone.get_fixed_timezone(600)),
             datetime.min.replace(tzinfo=UTC),

@@ -121,6 +121,20 @@ def test_migration_that_begins_during_a_call_rolls_it_back_and_it_is_made_again(
     )
 
 
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL stops a statement by itself")
+def test_call_whose_statement_is_stopped_by_the_server_has_failed_and_the_next_is_clean(clock):
+    @on_event("reservation_confirmed", name="a slow one")
+    def slow(event):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 50")
+            cursor.execute("SELECT pg_sleep(60)")
+
+    on_event("reservation_confirmed", name="sound")(lambda event: Ledger.objects.create(entry="sound"))
+    confirm(clock)
+    assert "statement timeout" in EventDelivery.objects.get(callback="a slow one").error
+    assert entries()["sound"] == 1
+
+
 def test_server_that_turned_read_only_takes_no_save_and_loses_nothing(clock):
     confirm(clock)
     with read_only():

@@ -93,8 +93,12 @@ def _on_save(
     if raw:
         return
     under_way = [save for save in _local.saves if _same_row(save.instance, instance)]
-    seen = any(save.recorded for save in under_way)
-    record_save(instance, created=created and not seen, update_fields=update_fields, using=using)
+
+    def is_first() -> bool:
+        # Asked again later, too: a condition that is called meanwhile may save the row as well.
+        return created and not any(save.recorded for save in under_way)
+
+    record_save(instance, is_first=is_first, update_fields=update_fields, using=using)
     for save in under_way:
         save.recorded = True
 

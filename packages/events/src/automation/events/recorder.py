@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -33,16 +33,21 @@ Rows = Mapping[tuple[str, str], Event]
 """Current rows by (entity type, event name)."""
 
 
-def record_save(instance: Model, *, created: bool, update_fields: Collection[str] | None, using: str) -> None:
-    """Bring the rows of a saved instance in line: one INSERT for a new one, one SELECT for one that did not change."""
+def record_save(
+    instance: Model, *, is_first: Callable[[], bool], update_fields: Collection[str] | None, using: str
+) -> None:
+    """Bring the rows of a saved instance in line: one INSERT for a new one, one SELECT for one that did not change.
+
+    `is_first` tells whether the instance is new and no save of it has been recorded yet.
+    """
     ours = [one for one in declared(type(instance)) if not is_muted(one.entity_type)]
     others = [one for one in declared_by_proxies(type(instance)) if not is_muted(one.entity_type)]
     known = [*ours, *others]
     clash: Exception | None = None
     for attempt in range(TRIES if known else 0):
-        rows: Rows = {} if created and attempt == 0 else _read_rows(known, instance, using=using, locked=attempt > 0)
+        rows: Rows = {} if attempt == 0 and is_first() else _read_rows(known, instance, using=using, locked=attempt > 0)
         # A new entity whose key already has rows: an earlier one was deleted behind our back.
-        reborn = created and attempt == 1 and isinstance(clash, IntegrityError)
+        reborn = attempt == 1 and isinstance(clash, IntegrityError) and is_first()
         try:
             concerned = [*ours, *(one for one in others if (one.entity_type, one.name) in rows and not reborn)]
             _record(instance, concerned, rows, update_fields, reborn=reborn, using=using)
