@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from automation.events.callbacks import callback_registry
 from automation.events.models import Event
 from automation.testing import Faults, Harness, Kind, NeverIdleError
 from automation.workflows.core import complete, engine
@@ -225,6 +226,22 @@ class TestLooking:
         assert [run.entity.id for run in automation.runs(about=two)] == [str(two.pk)]
         assert len(automation.runs(Prepare)) == 2
         assert automation.runs(Patient, about=one) == []
+        assert automation.assert_waiting(Prepare, about=two).entity.id == str(two.pk)
+        with pytest.raises(
+            AssertionError, match=r"There are 2 runs of 'shop.prepare'; say which one(?s:.*)about="
+        ) as no:
+            automation.assert_waiting(Prepare)
+        assert f"about testing_shop.order:{two.pk} waiting" in str(no.value)
+
+    def test_that_none_is_about_the_instance_is_said_with_those_there_are(self, automation):
+        one, two = automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3))), automation.save(Order())
+
+        with pytest.raises(AssertionError) as no:
+            automation.assert_completed(Prepare, about=two)
+        assert str(no.value) == (
+            f"There is no run of 'shop.prepare' about testing_shop.order:{two.pk}. "
+            f"There are runs of: shop.prepare about testing_shop.order:{one.pk}."
+        )
 
     def test_an_unknown_event_is_answered_with_those_that_exist(self, automation):
         order = automation.save(Order())
@@ -315,8 +332,34 @@ class TestClaims:
             automation.assert_occurred(order, "order_paid")
 
     def test_called_lists_what_is_owed(self, automation):
-        with pytest.raises(AssertionError, match=r"Expected 1 call\(s\) of .*note_payment.* there were 0.*\n  none"):
+        with pytest.raises(
+            AssertionError, match=r"(?s)Expected 1 call\(s\) of .*note_payment.* there were 0.*\n  none"
+        ):
             automation.assert_called(note_payment)
+
+    def test_called_tells_when_a_call_is_due_and_why_it_was_not_made(self, automation):
+        order = automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3)))
+
+        with pytest.raises(AssertionError) as caught:
+            automation.assert_called(call_customer)
+
+        assert (
+            f"\n  for pickup_due of testing_shop.order:{order.pk} is PENDING, "
+            "next at 2030-01-07 11:30:00 UTC (in 2:30:00)\n"
+            "It is 2030-01-07 09:00:00 UTC, and in the queue:\n"
+        ) in str(caught.value)
+
+    def test_called_tells_what_a_call_that_failed_has_raised(self, automation):
+        def fail(event):
+            raise LookupError("no such customer")
+
+        callback_registry.register(fail, "order_paid", name="shop.fail")
+        try:
+            automation.save(Order(), status="paid")
+            with pytest.raises(AssertionError, match=r"is PENDING, tried 1 time\(s\), next at .*no such customer"):
+                automation.assert_called("shop.fail")
+        finally:
+            callback_registry.unregister("shop.fail")
 
 
 class TestBeingLeft:

@@ -4,8 +4,8 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from automation.testing.history import deliveries_of, events_of, run_of, runs_of
-from automation.testing.timeline import event_story, run_story
+from automation.testing.history import callback_name, deliveries_of, events_of, run_of, runs_of
+from automation.testing.timeline import call_story, event_story, run_story
 
 if TYPE_CHECKING:
     # For readers and editors only: neither package is needed to import this one.
@@ -20,7 +20,8 @@ __all__ = ["Assertions"]
 class Assertions:
     """What a Harness tells and asserts. Where a run is asked for, give a Run, a `WorkflowRun`, an id, or the workflow.
 
-    A workflow (class or name) stands for its only run; with more than one of them the failure lists them.
+    A workflow (class or name) stands for its only run, or with `about=instance` for its only run about that instance;
+    with more than one of them the failure lists them.
     """
 
     clock: "FakeClock"
@@ -28,9 +29,9 @@ class Assertions:
 
     # Looking
 
-    def run(self, run: Any) -> "Run":
+    def run(self, run: Any, *, about: Any = None) -> "Run":
         """Give the run as it is stored now."""
-        stored: Run = run_of(run)
+        stored: Run = run_of(run, about)
         return stored
 
     def runs(self, workflow: Any = None, *, about: Any = None) -> "list[Run]":
@@ -55,29 +56,30 @@ class Assertions:
 
     # Runs
 
-    def assert_completed(self, run: Any, **context: Any) -> "Run":
+    def assert_completed(self, run: Any, *, about: Any = None, **context: Any) -> "Run":
         """The run is COMPLETED, with these values on its Context. Gives the run, as all of these do."""
-        return self._assert_run(run, "completed", context)
+        return self._assert_run(self.run(run, about=about), "completed", context)
 
-    def assert_failed(self, run: Any, match: str = "", **context: Any) -> "Run":
+    def assert_failed(self, run: Any, match: str = "", *, about: Any = None, **context: Any) -> "Run":
         """The run is FAILED, with an error that `match` (a regular expression) is found in."""
-        stored = self._assert_run(run, "failed", context)
+        stored = self._assert_run(self.run(run, about=about), "failed", context)
         if not re.search(match, stored.error):
             raise self._failure(f"Expected an error that matches {match!r}.", stored)
         return stored
 
-    def assert_cancelled(self, run: Any, **context: Any) -> "Run":
+    def assert_cancelled(self, run: Any, *, about: Any = None, **context: Any) -> "Run":
         """The run is CANCELLED."""
-        return self._assert_run(run, "cancelled", context)
+        return self._assert_run(self.run(run, about=about), "cancelled", context)
 
-    def assert_paused(self, run: Any, **context: Any) -> "Run":
+    def assert_paused(self, run: Any, *, about: Any = None, **context: Any) -> "Run":
         """The run is PAUSED."""
-        return self._assert_run(run, "paused", context)
+        return self._assert_run(self.run(run, about=about), "paused", context)
 
     def assert_waiting(
         self,
         run: Any,
         *,
+        about: Any = None,
         at: str | None = None,
         for_signal: str | None = None,
         for_event: str | None = None,
@@ -85,7 +87,7 @@ class Assertions:
         **context: Any,
     ) -> "Run":
         """The run is WAITING: at this step, for this signal or event, until this moment, where they are given."""
-        stored = self._assert_run(run, "waiting", context)
+        stored = self._assert_run(self.run(run, about=about), "waiting", context)
         signal = f"event:{for_event}" if for_event is not None else for_signal
         waits_for = stored.wait.signal if stored.wait is not None else ""
         if signal is not None and waits_for != signal:
@@ -125,10 +127,10 @@ class Assertions:
         rows = deliveries_of(callback, about)
         delivered = [row for row in rows if row.status == "delivered"]
         if len(delivered) != times:
-            stories = "\n".join(f"  {row.callback} for {row.event}: {row.status} {row.error}".rstrip() for row in rows)
+            stories = "\n".join(f"  {call_story(row)}" for row in rows)
             raise AssertionError(
-                f"Expected {times} call(s) of {callback!r} that returned; there were {len(delivered)}. "
-                f"Owed or made:\n{stories or '  none'}"
+                f"Expected {times} call(s) of {callback_name(callback)!r} that returned; there were {len(delivered)}. "
+                f"Owed or made:\n{stories or '  none'}\n{self._moment()}"
             )
 
     def assert_not_called(self, callback: Any, *, about: Any = None) -> None:
@@ -137,8 +139,7 @@ class Assertions:
 
     # Inside
 
-    def _assert_run(self, run: Any, status: str, context: dict[str, Any]) -> "Run":
-        stored = self.run(run)
+    def _assert_run(self, stored: "Run", status: str, context: dict[str, Any]) -> "Run":
         if stored.status != status:
             raise self._failure(f"Expected it to be {status.upper()}.", stored)
         wrong = {name: value for name, value in context.items() if (stored.data or {}).get(name) != value}
@@ -147,15 +148,20 @@ class Assertions:
         return stored
 
     def _failure(self, expectation: str, run: Any) -> AssertionError:
+        return AssertionError(f"{expectation}\n{run_story(run)}\n{self._moment()}")
+
+    def _moment(self) -> str:
         now = self.clock.now().strftime("%Y-%m-%d %H:%M:%S UTC")
         queue = str(self.executor).replace("\n", "\n  ")
-        return AssertionError(f"{expectation}\n{run_story(run)}\nIt is {now}, and in the queue:\n  {queue}")
+        return f"It is {now}, and in the queue:\n  {queue}"
 
     def _assert_event(self, instance: Any, name: str, status: str, times: int) -> None:
         found = events_of(instance, name)
         if sum(event.status == status for event in found) != times:
             stories = "\n".join(event_story(event) for event in found) or _known_events(instance)
-            raise AssertionError(f"Expected {name!r} to be {status.upper()} {times} time(s).\n{stories}")
+            raise AssertionError(
+                f"Expected {name!r} to be {status.upper()} {times} time(s).\n{stories}\n{self._moment()}"
+            )
 
 
 def _known_events(instance: Any) -> str:

@@ -30,10 +30,11 @@ def runs_of(workflow: Any = None, about: Any = None) -> list[Any]:
     ]
 
 
-def run_of(run: Any) -> Any:
+def run_of(run: Any, about: Any = None) -> Any:
     """Give a run as it is stored now. `run` is a Run, a row, an id, or the workflow of which there is just one run.
 
-    Raises AssertionError where there is no such run, or more than one.
+    With `about`, the workflow needs to have just one run about that instance. Raises AssertionError where there is no
+    such run, or more than one.
     """
     run_id = getattr(run, "id", run)
     if isinstance(run_id, UUID):
@@ -41,9 +42,9 @@ def run_of(run: Any) -> Any:
         if stored is None:
             raise AssertionError(f"There is no run {run_id}.")
         return stored
-    found = runs_of(run)
+    found = runs_of(run, about)
     if len(found) != 1:
-        raise AssertionError(_not_one(run, found))
+        raise AssertionError(_not_one(run, found, about))
     return found[0]
 
 
@@ -133,10 +134,13 @@ def _models() -> Any:
     return models
 
 
-def _not_one(workflow: Any, found: Sequence[Any]) -> str:
+def _not_one(workflow: Any, found: Sequence[Any], about: Any) -> str:
+    wanted = repr(workflow_name(workflow)) + (f" about {reference(about)}" if about is not None else "")
     if found:
-        listed = "\n".join(f"  {run.id} {run.status}" for run in found)
-        return f"There are {len(found)} runs of {workflow_name(workflow)!r}; say which one, by its run or id:\n{listed}"
-    names = sorted({run.name for run in runs_of()})
+        listed = "\n".join(f"  {run.id}{f' about {run.entity}' if run.entity else ''} {run.status}" for run in found)
+        return f"There are {len(found)} runs of {wanted}; say which one, by its run or id, or by about=...:\n{listed}"
+    names = sorted(
+        {run.name + (f" about {run.entity}" if about is not None and run.entity else "") for run in runs_of()}
+    )
     others = f"There are runs of: {', '.join(names)}." if names else "There is no run at all."
-    return f"There is no run of {workflow_name(workflow)!r}. {others}"
+    return f"There is no run of {wanted}. {others}"

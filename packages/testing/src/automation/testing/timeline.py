@@ -6,7 +6,7 @@ from typing import Any
 
 from automation.testing.history import attempts_of
 
-__all__ = ["event_story", "run_story"]
+__all__ = ["call_story", "event_story", "run_story"]
 
 
 def run_story(run: Any) -> str:
@@ -21,6 +21,16 @@ def event_story(event: Any) -> str:
         lines.append(f"  at {_when(event.at)}")
     lines += [f"  {label}: {text}" for label, text in (("why", event.why), ("error", event.error)) if text]
     return "\n".join(lines)
+
+
+def call_story(delivery: Any) -> str:
+    """Give which call is owed or was made, how often it was tried, when it is next, and why it does not move."""
+    event = delivery.event
+    parts = [f"for {event.event_name} of {event.entity_type}:{event.entity_id} is {delivery.status.upper()}"]
+    parts += [f"tried {delivery.attempts} time(s)"] if delivery.attempts else []
+    parts += [f"next at {_when(delivery.next_at)}"] if delivery.next_at is not None else []
+    parts += [text for text in (delivery.why, delivery.error.strip().splitlines()[0] if delivery.error else "") if text]
+    return ", ".join(parts)
 
 
 def _headline(run: Any) -> str:
