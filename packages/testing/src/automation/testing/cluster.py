@@ -38,7 +38,7 @@ class RunningCluster:
     log: Path
     """What the cluster says."""
 
-    def wait_until(self, condition: Callable[[], Any], *, within: timedelta = timedelta(seconds=30)) -> Any:
+    def wait_until(self, condition: Callable[[], Any], *, within: timedelta = timedelta(seconds=60)) -> Any:
         """Wait, in real time, until the condition holds; give its value. Raises AssertionError with the log's end."""
         end = time.monotonic() + within.total_seconds()
         while time.monotonic() < end:
@@ -68,7 +68,7 @@ class RunningCluster:
 
 
 @contextmanager
-def running_cluster(folder: Path, *, within: timedelta = timedelta(seconds=30)) -> Iterator[RunningCluster]:
+def running_cluster(folder: Path, *, within: timedelta = timedelta(seconds=60)) -> Iterator[RunningCluster]:
     """Start `manage.py qcluster` on the test's database, and stop it with all its processes after the block.
 
     `folder` takes its log. The test must commit for real (`transactional_db`, `TransactionTestCase`), and its database

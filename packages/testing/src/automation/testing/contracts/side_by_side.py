@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["PATIENCE_SECONDS", "Beside", "reached"]
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 """After this long, what should have happened has not: the test fails instead of hanging."""
 
 
