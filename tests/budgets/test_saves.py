@@ -72,6 +72,15 @@ def test_all_hints_of_a_date_that_moves_are_one_statement(reminders: Callable[[i
 
 
 @NUMBERS
+@pytest.mark.parametrize("seconds", [90, 9 * 86_400], ids=["near", "far"])
+def test_all_runs_ahead_of_a_save_are_one_statement(reminders: Callable[[int], None], number: int, seconds: int):
+    reminders(number)
+    stay = Reservation(checkin_at=timezone.now() + timedelta(seconds=seconds))
+
+    assert statements(stay.save, on="automation_workflows_") == ["INSERT"]
+
+
+@NUMBERS
 def test_a_date_far_away_needs_no_hint(reminders: Callable[[int], None], number: int):
     reminders(number)
     stay = Reservation(checkin_at=timezone.now() + timedelta(days=9))

@@ -113,7 +113,9 @@ def _delete_signals(alias: str, now: datetime) -> int:
         pending__isnull=True, sent_at__lt=now - setting("SIGNAL_RETENTION")
     )
     live = WorkflowRun.rows.using(alias).filter(status__in=LIVE)
-    oldest = live.aggregate(position=Min("start_position"))["position"]
+    # A reserved start asks for no signal from before it begins.
+    begun = live.exclude(data__isnull=True, status__in=[WorkflowStatus.WAITING, WorkflowStatus.PAUSED])
+    oldest = begun.aggregate(position=Min("start_position"))["position"]
     about_something = Exists(SignalAddress.objects.using(alias).filter(signal_id=OuterRef("signal_id")))
     broadcasts = Q(run_id__isnull=True) & ~about_something
     gone = Q(run_id__isnull=False) & ~Exists(live.filter(pk=OuterRef("run_id")))

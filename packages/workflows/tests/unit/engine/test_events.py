@@ -432,8 +432,8 @@ def test_starts_in_one_save_are_stored_in_one_call(
     for number in range(5):
         reminder(name=f"w{number}", offset_minutes=-number - 1)
     calls: list[int] = []
-    real = world.storage.insert
-    monkeypatch.setattr(world.storage, "insert", lambda runs: calls.append(len(runs)) or real(runs))
+    real = world.storage.plans.reserve
+    monkeypatch.setattr(world.storage.plans, "reserve", lambda runs: calls.append(len(runs)) or real(runs))
 
     world.engine.plan([occurrence(START + timedelta(hours=3), str(number)) for number in range(3)])
 

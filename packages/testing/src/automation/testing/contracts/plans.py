@@ -27,6 +27,20 @@ OFFSETS = {
 class PlansClaims(StorageSubject):
     """Guarantees 1 and 2 of the Plans port."""
 
+    def test_a_start_is_reserved_once_for_its_occurrence(self, storage: Storage) -> None:
+        first, again = a_reserved_start(an_occurrence()), a_reserved_start(an_occurrence())
+        assert first.occurrence is not None
+        again = replace(again, occurrence=first.occurrence, name=first.name)
+        other = a_reserved_start(an_occurrence())
+
+        with storage.transaction():
+            storage.plans.reserve([first])
+            storage.plans.reserve([again, other])
+
+        assert self.stored(storage, first.id) == first
+        assert self.stored(storage, other.id) == other
+        assert storage.load(again.id) is None
+
     @pytest.mark.parametrize("offset", OFFSETS)
     def test_a_reserved_start_follows_its_occurrence(self, storage: Storage, offset: str) -> None:
         occurrence = an_occurrence()

@@ -40,7 +40,11 @@ class Occurring:
             for occurrence, definition in self._triggered(occurrences)
             if _offset(definition) < _NONE and occurrence.at is not None
         ]
-        self._insert(reserved)
+        if reserved:
+            with self._runtime.storage.transaction():
+                # Where the mailbox stands is noted when they begin; until then they wait for no signal.
+                self._runtime.storage.plans.reserve(reserved)
+                self._starter.hint_at(reserved)
 
     def move(self, occurrences: Sequence[Occurrence]) -> None:
         """Follow the events' new dates; what has begun is not touched."""

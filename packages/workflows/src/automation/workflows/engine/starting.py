@@ -86,10 +86,11 @@ class Starter:
                 _log_difference(given, kept)
         found = dict(zip(ordered, pairs, strict=True))
         as_given = [found[index] for index in range(len(runs))]
-        self._hint_at([given for given, kept in as_given if kept == given])
+        self.hint_at([given for given, kept in as_given if kept == given])
         return [kept for _, kept in as_given]
 
-    def _hint_at(self, runs: list[Run]) -> None:
+    def hint_at(self, runs: list[Run]) -> None:
+        """Have new runs worked on when they are due."""
         now = self._runtime.now()
         due = [run.id for run in runs if run.status is WorkflowStatus.READY or _is_due(run, now)]
         self._hints.give(due)

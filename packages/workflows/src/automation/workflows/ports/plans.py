@@ -20,6 +20,10 @@ class Plans(Protocol):
     3. One statement per call, however many runs.
     """
 
+    def reserve(self, runs: Sequence[Run]) -> None:
+        """Store starts reserved for occurrences, but for those whose occurrence already has a run of that workflow."""
+        ...
+
     def move(self, occurrences: Sequence[Occurrence], now: datetime) -> None:
         """Set `wake_at` and `next_at` of each reserved start to its occurrence's new `at` plus its own offset."""
         ...

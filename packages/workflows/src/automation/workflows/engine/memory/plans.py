@@ -17,8 +17,17 @@ _HELD = {WorkflowStatus.WAITING, WorkflowStatus.PAUSED}
 class MemoryPlans:
     """The Plans of MemoryStorage: see the port for what is promised."""
 
-    def __init__(self, transaction: Callable[[], AbstractContextManager[Transaction]]) -> None:
+    def __init__(
+        self,
+        transaction: Callable[[], AbstractContextManager[Transaction]],
+        insert: Callable[[Sequence[Run]], Sequence[Run]],
+    ) -> None:
         self._transaction = transaction
+        self._insert = insert
+
+    def reserve(self, runs: Sequence[Run]) -> None:
+        """Store those whose place is free."""
+        self._insert(runs)
 
     def move(self, occurrences: Sequence[Occurrence], now: datetime) -> None:
         """Set the times of reserved starts to their events' new dates plus their own offsets."""

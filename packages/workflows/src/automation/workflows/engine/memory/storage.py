@@ -25,7 +25,7 @@ class MemoryStorage:
         self._locks = self._make_locks()
         self._transactions = self._make_transactions(self._tables, self._locks)
         self._mailbox = MemoryMailbox(self._join, lambda: self._transactions.current)
-        self._plans = MemoryPlans(self._join)
+        self._plans = MemoryPlans(self._join, self.insert)
 
     @property
     def mailbox(self) -> MemoryMailbox:
