@@ -9,7 +9,7 @@ from django.db.models import F
 from automation.events.callbacks import on_event, on_event_cancelled, on_event_created, on_event_rescheduled
 from automation.events.models import Event, EventStatus
 from automation.events.services import event_processor
-from tests.hotel.models import Country, Ledger, Reservation, Shift
+from tests.hotel.models import Country, Ledger, Reservation, Shift, Task
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -173,6 +173,14 @@ def test_update_fields_without_the_date_keeps_it(clock):
     reservation.checkin_at = clock.now() + 9 * HOUR
     reservation.save(update_fields=["note"])
     assert row(reservation).at == at
+
+
+def test_dirty_date_that_was_not_written_does_not_count(clock):
+    """Without a condition nothing is read back, and the instance in hand says otherwise than the database."""
+    task = Task.objects.create(due_at=clock.now() + HOUR)
+    task.due_at = clock.now() + 9 * HOUR
+    task.save(update_fields=["title"])
+    assert Event.objects.get(event_name="timed_due").at == clock.now() + HOUR
 
 
 def test_dirty_field_that_was_not_written_does_not_count(clock):
