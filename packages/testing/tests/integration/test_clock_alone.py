@@ -251,14 +251,22 @@ class TestInMemory(unittest.TestCase):
             assert storage.load(run.id).data["woken"] == str(START + timedelta(hours=8, minutes=1))
 
     @FAKE
-    def test_a_step_that_runs_in_the_test_itself_may_take_its_time(self):
-        def at_once(workflow):
-            FAKE.advance(minutes=1)
-            return complete(woken=str(datetime.now(UTC)))
-
+    def test_a_step_that_runs_in_the_test_itself_only_takes_its_time(self):
+        """What comes due meanwhile is not done inside the step: it waits for the next move of the clock."""
         storage = MemoryStorage()
-        with workflows.override(storage=storage), stubbed_step(Sleeper, "doze", at_once):
-            run = engine.start(Sleeper)
+        meanwhile = []
 
-        assert storage.load(run.id).status == "completed"
-        assert FAKE.now() == START + timedelta(minutes=1)
+        def take_long(workflow):
+            FAKE.advance(hours=9)
+            meanwhile.append(storage.load(asleep.id).status)
+            return complete()
+
+        with workflows.override(storage=storage):
+            asleep = engine.start(Sleeper)
+            with stubbed_step(Sleeper, "doze", take_long):
+                engine.start(Sleeper)
+            assert meanwhile == ["waiting"]
+            assert FAKE.now() == START + timedelta(hours=9)
+            FAKE.advance()
+
+        assert storage.load(asleep.id).status == "completed"
