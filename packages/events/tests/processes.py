@@ -10,6 +10,8 @@ from pathlib import Path
 from django.db import connection
 
 ROOT = Path(__file__).parent.parent
+PATIENCE = 180
+"""Seconds after which something is held to be stuck: a machine with much else to do takes long to start a process."""
 
 
 def start(*arguments, quiet=False):
@@ -46,7 +48,7 @@ def ended(processes):
             process.communicate()
 
 
-def wait_until(condition, *, seconds=60):
+def wait_until(condition, *, seconds=PATIENCE):
     """Look again and again until it holds; fail when it does not in time."""
     until = time.monotonic() + seconds
     while not condition():

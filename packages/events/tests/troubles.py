@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from django.db import connection
 
+from tests.processes import PATIENCE
+
 
 @contextmanager
 def held(*tables):
@@ -109,7 +111,7 @@ def beside(*works):
         yield
     finally:
         for thread in threads:
-            thread.join(120)
+            thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
     if failed:
         raise failed[0]

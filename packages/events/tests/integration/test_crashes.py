@@ -11,7 +11,7 @@ from django.db import connections
 
 from automation.events.models import Event, EventDelivery
 from tests.hotel.models import Job, Ledger, Reservation
-from tests.processes import ended, start, start_loop, wait_until
+from tests.processes import PATIENCE, ended, start, start_loop, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,7 +46,7 @@ with connection.execute_wrapper(watch):
 @pytest.mark.parametrize("point", ["before", "after"])
 def test_process_killed_between_the_two_inserts_leaves_both_rows_or_neither(point):
     process = start("-c", DIE, point)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL
     connections["default"].close()
     assert (Reservation.objects.count(), Event.objects.count()) == (0, 0)
@@ -54,7 +54,7 @@ def test_process_killed_between_the_two_inserts_leaves_both_rows_or_neither(poin
 
 def test_process_that_lives_leaves_both():
     process = start("-c", DIE, "never")
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert (Reservation.objects.count(), Event.objects.count()) == (1, 2)
 
@@ -79,7 +79,7 @@ def test_loop_stops_cleanly_at_sigterm():
     with ended([process]):
         assert "Processing events" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, "Stopped.\n")
 
 
@@ -114,12 +114,12 @@ def test_processes_killed_at_random_do_everything_exactly_once(clock, processes)
         for _ in range(kills):
             # Each is killed in the middle of something: some calls after the last kill.
             made = Ledger.objects.count() + chance.randrange(3 * jobs // kills)
-            wait_until(lambda made=made: Ledger.objects.count() > made or all_done(), seconds=120)
+            wait_until(lambda made=made: Ledger.objects.count() > made or all_done(), seconds=PATIENCE)
             victim = chance.randrange(processes)
             running[victim].kill()
             running[victim].communicate()
             running[victim] = start_loop()
-        wait_until(all_done, seconds=600 if LONG else 120)
+        wait_until(all_done, seconds=600 if LONG else 2 * PATIENCE)
 
     owed = {f"{call} {pk}" for call in ("first", "second", "third") for pk in Job.objects.values_list("pk", flat=True)}
     made = Counter(Ledger.objects.values_list("entry", flat=True))

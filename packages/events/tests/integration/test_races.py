@@ -11,6 +11,7 @@ from automation.events.callbacks import on_event
 from automation.events.models import Event, EventDelivery, EventStatus
 from automation.events.services import event_processor
 from tests.hotel.models import Guest, Ledger, Reservation
+from tests.processes import PATIENCE
 from tests.troubles import beside
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,7 +33,7 @@ def elsewhere(work):
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert not thread.is_alive(), "it waits for a lock that this connection holds"
     if failed:
         raise failed[0]
@@ -96,10 +97,10 @@ def test_save_under_way_that_finds_its_row_right_is_waited_for(clock):
         with transaction.atomic():
             reservation.save()
             saved.set()
-            assert go_on.wait(60)
+            assert go_on.wait(PATIENCE)
 
     with beside(save_slowly):
-        assert saved.wait(60)
+        assert saved.wait(PATIENCE)
         event_processor.process_due_events()
         assert row(other).status == EventStatus.OCCURRED, "nobody else waits"
         assert row(reservation).status == EventStatus.PENDING
@@ -193,7 +194,7 @@ def test_many_savers_of_one_entity_end_with_what_the_database_holds(clock):
 
     def save(number):
         try:
-            start.wait(30)
+            start.wait(PATIENCE)
             for round_ in range(8):
                 move(reservation, clock.now() + timedelta(hours=1 + number, minutes=round_))
         finally:
@@ -203,7 +204,7 @@ def test_many_savers_of_one_entity_end_with_what_the_database_holds(clock):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE)
     reservation.refresh_from_db()
     assert row(reservation).at == reservation.checkin_at
     assert Event.objects.current().count() == 2
