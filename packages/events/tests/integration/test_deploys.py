@@ -103,6 +103,25 @@ def test_sync_events_withdraws_calls_of_callbacks_that_are_gone(clock, callbacks
     assert dict(EventDelivery.objects.values_list("callback", "status")) == {"early": "cancelled", "earlier": "pending"}
 
 
+def test_call_withdrawn_by_a_deploy_is_owed_again_when_another_brings_it_back(clock, callbacks):
+    """A deploy that is rolled back must leave nothing undone."""
+
+    def register():
+        on_event("checkin_due", name="early", offset_minutes=-60)(lambda event: Ledger.objects.create(entry="early"))
+
+    register()
+    Reservation.objects.create(status="confirmed", checkin_at=clock.now() + timedelta(hours=3))
+    callbacks.unregister("early")
+    call_command("sync_events", verbosity=0)
+    register()
+    for _ in range(2):
+        call_command("sync_events", verbosity=0)
+    assert sorted(EventDelivery.objects.values_list("status", flat=True)) == ["cancelled", "pending"]
+    clock.advance(hours=2)
+    event_processor.process_due_events()
+    assert Ledger.objects.filter(entry="early").count() == 1
+
+
 def test_changed_offset_moves_the_call_with_sync_events(clock, callbacks):
     early()
     book_in(clock, hours=5)
