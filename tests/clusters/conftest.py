@@ -10,7 +10,7 @@ _HEAVY = [
 
 collect_ignore = [
     # One writer at a time, or no `pg_terminate_backend`: several clusters and crashes are PostgreSQL's.
-    *([f"test_{name}.py" for name in _HEAVY] if DATABASE != "postgres" else []),
+    *(_HEAVY if DATABASE != "postgres" else []),
     # Neither the broker nor the pages depend on the database.
     *(["test_redis.py", "test_docs.py", "test_strikes.py"] if DATABASE != "sqlite" else []),
 ]
