@@ -27,8 +27,15 @@ ONCE = ("architecture", "docs", "examples", "installs")
 """Folders of `tests/` that do not depend on the database: they run once. Every other folder runs on each."""
 PURE = ("unit", "simulation")
 """Folders of a package's tests that touch no database: they run once, the rest of the package runs on each."""
-THOROUGH = ("installs/test_own_suites.py",)
-"""Left to CI, which runs with `--thorough`: they run every package's suite once more, from its wheel alone."""
+THOROUGH = (
+    "installs/test_own_suites.py",
+    "clusters/test_backlog.py",
+    "clusters/test_flushed.py",
+    "clusters/test_frozen.py",
+    "docs/test_start.py",
+    "guide/test_newcomer_in_any_order.py",
+)
+"""Left to CI, which runs with `--thorough`: each package's suite once more, from its wheel alone, and what waits long."""
 SLOW_FIRST = ("installs", "workflows", "testing", "clusters", "docs", "q2-executor", "events")
 """Started first, so that no lane begins something long when the others have ended. The rest follow in any order."""
 LANES = (os.cpu_count() or 1) + 1

@@ -1,7 +1,8 @@
 """A page of the docs as a Django project: its Python blocks become files, and what names no file becomes a script.
 
-A block that opens with a comment like `# bookings/models.py` is that file. The others are run, in their order, after
-`migrate`. What a page leaves out (settings, manage.py) is taken from docs/how_to_run.md, so that page is tested too.
+A block that opens with a comment like `# bookings/models.py` is that file; a remark may follow. The others are run, in
+their order, after `migrate`. What a page leaves out (settings, manage.py) is taken from docs/how_to_run.md, so that is
+tested too; settings "below what a new project has there" are added to those that `startproject` writes.
 """
 
 import os
@@ -10,11 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from django.core.management import call_command
+
 __all__ = ["ROOT", "Page", "Project"]
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-NAMED = re.compile(r"\A# ([\w/]+\.py)\n")
+NAMED = re.compile(r"\A# ([\w/]+\.py)(?:,? [^\n]*)?\n")
+BELOW = re.compile(r"\A# settings\.py, below what a new project has there\n")
 INSTALLED = re.compile(r"^INSTALLED_APPS = \[\n", re.MULTILINE)
 
 
@@ -42,6 +46,9 @@ class Project:
     def __init__(self, page: Page, folder: Path) -> None:
         self.folder = folder
         files = {"settings.py": Page("docs/how_to_run.md").files["settings.py"], **page.files}
+        if BELOW.match(files["settings.py"]):
+            call_command("startproject", "new_project", folder)
+            files["settings.py"] = f"from new_project.settings import *\n\n{files['settings.py']}"
         apps = sorted({name.split("/")[0] for name in files if "/" in name})
         named = "".join(f'    "{app}",\n' for app in apps)
         files["settings.py"] = INSTALLED.sub(lambda found: found[0] + named, files["settings.py"])

@@ -64,6 +64,7 @@ class TestCallbacks:
 class TestWorkflows:
     def test_a_workflow_whose_context_cannot_be_made_fails_visibly_and_alone(self, automation):
         automation.save(booking())
+        automation.advance(seconds=3)
 
         automation.assert_failed(Grumbler, match="never_there")
         automation.assert_completed(Porter)
