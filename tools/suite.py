@@ -35,7 +35,7 @@ THOROUGH = (
     "docs/test_start.py",
     "guide/test_newcomer_in_any_order.py",
 )
-"""Left to CI, which runs with `--thorough`: each package's suite once more, from its wheel alone, and what waits long."""
+"""Left to CI, which runs with `--thorough`: each package's suite from its wheel alone, and what waits long."""
 SLOW_FIRST = ("installs", "workflows", "testing", "clusters", "docs", "q2-executor", "events")
 """Started first, so that no lane begins something long when the others have ended. The rest follow in any order."""
 LANES = (os.cpu_count() or 1) + 1
