@@ -17,8 +17,10 @@ def judge_the_day(facts: Facts) -> None:
     assert sorted(facts["without papers"]) == sorted(
         ["welcomed", "prepared", "without papers", "rested", "closed", "arrived", "asked"]
     )
-    for story in (facts["with papers"], facts["without papers"]):
-        assert story.index("prepared") < story.index("arrived") < story.index("asked")
+    for papers in ("with papers", "without papers"):
+        # The steps of one run. How the run, the call and the other run stand to each other is a matter of lateness.
+        steps = [what for what in facts[papers] if what in {"prepared", papers, "rested", "closed"}]
+        assert steps == ["prepared", papers, "rested", "closed"]
     assert facts["states"]["prepare completed"] == 2
     assert not [state for state in facts["states"] if "failed" in state]
     assert facts["doubles"] == []

@@ -67,7 +67,7 @@ class Prepare(_OfAStay):
         ctx = get_context()
         Entry.write("prepared", ctx.stay, ctx.arrives_at - BEFORE)
         return wait_for_event(
-            "paper_uploaded", timeout=timedelta(seconds=8), on_timeout="without_papers", then="with_papers"
+            "paper_uploaded", timeout=timedelta(seconds=15), on_timeout="without_papers", then="with_papers"
         )
 
     @step()
