@@ -30,8 +30,10 @@ PURE = ("unit", "simulation")
 THOROUGH = (
     "installs/test_own_suites.py",
     "clusters/test_backlog.py",
+    "clusters/test_crashes.py",
     "clusters/test_flushed.py",
     "clusters/test_frozen.py",
+    "clusters/test_grown.py",
     "docs/test_start.py",
     "guide/test_newcomer_in_any_order.py",
 )
