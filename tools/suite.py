@@ -156,7 +156,7 @@ def _start(command: Sequence[str], job: Job) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command,
         cwd=job.suite.directory,
-        env={**os.environ, "AUTOMATION_TEST_DATABASE": job.database, "AUTOMATION_TEST_SUFFIX": _suffix(job.database)},
+        env={**os.environ, "AUTOMATION_TEST_DATABASE": job.database, "AUTOMATION_TEST_SUFFIX": _suffix(job)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -187,12 +187,13 @@ def _kill(process: "subprocess.Popen[str]") -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _suffix(database: str) -> str:
-    """Name databases after this checkout and Python, so that two runs on one machine never share a database.
+def _suffix(job: Job) -> str:
+    """Name databases after this checkout, Python and job: neither two runs nor two lanes ever share a database.
 
-    The kind is part of it, because a suite may keep a second database in a file whatever its first one is.
+    The suite is part of it, because several share their settings; the kind of database, because a suite may keep a
+    second one in a file whatever its first one is.
     """
-    return "_" + hashlib.sha256(f"{ROOT}{sys.prefix}{database}".encode()).hexdigest()[:6]
+    return "_" + hashlib.sha256(f"{ROOT}{sys.prefix}{job.title}{job.database}".encode()).hexdigest()[:6]
 
 
 def _counts(report: Path) -> tuple[int, int, int]:
