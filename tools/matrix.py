@@ -20,7 +20,7 @@ COUNTS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 
 
 def surroundings() -> dict[str, str]:
-    """Give the process environment in which every Python of the machine is on the path."""
+    """Return the process environment in which every Python of the machine is on the path."""
     found = dict(os.environ)
     found.setdefault("HATCH_DATA_DIR", str(ROOT / ".hatch"))
     if "PYENV_VERSION" not in found and shutil.which("pyenv"):
@@ -36,13 +36,13 @@ def _as_numbers(version: str) -> list[int]:
 
 
 def environments(env: Mapping[str, str]) -> dict[str, str]:
-    """Give hatch's test environments by name, each with its Python, like {'test.py3.13-6.1': '3.13'}."""
+    """Return hatch's test environments by name, each with its Python, like {'test.py3.13-6.1': '3.13'}."""
     shown = subprocess.run([*HATCH, "env", "show", "--json"], cwd=ROOT, env=env, capture_output=True, check=True)
     return {name: env["python"] for name, env in json.loads(shown.stdout).items() if name.startswith("test.")}
 
 
 def has_python(version: str, env: Mapping[str, str]) -> bool:
-    """Tell whether `python<version>` starts here."""
+    """Return whether `python<version>` starts here."""
     executable = shutil.which(f"python{version}", path=env.get("PATH"))
     if executable is None:
         return False
@@ -51,7 +51,7 @@ def has_python(version: str, env: Mapping[str, str]) -> bool:
 
 
 def run(name: str, options: Sequence[str], env: Mapping[str, str]) -> tuple[int, int, int]:
-    """Run the suite in the environment, showing what it says; give its (passed, failed, skipped)."""
+    """Run the suite in the environment, showing what it says; return its (passed, failed, skipped)."""
     print(f"== {name}", flush=True)
     counts = (0, 1, 0)
     with subprocess.Popen(
@@ -71,7 +71,7 @@ def run(name: str, options: Sequence[str], env: Mapping[str, str]) -> tuple[int,
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run what the machine has of what was asked for; give the exit code."""
+    """Run what the machine has of what was asked for; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--environments", nargs="+", metavar="ENVIRONMENT", help="these environments only")
     options, suite_options = parser.parse_known_args(argv)

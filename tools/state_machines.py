@@ -19,7 +19,7 @@ asks the table, and refuses.
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     from automation.events.lifecycle.transitions import TRANSITIONS as EVENTS
     from automation.workflows.runs.transitions import TRANSITIONS as RUNS
 
@@ -37,7 +37,7 @@ Moves = Mapping[str, Mapping[str, Sequence[str]]]
 
 
 def _moves(table: Mapping[Any, Mapping[Any, object]]) -> Moves:
-    """Give a table in plain names, whatever it is made of: a cause has one target or a set of them."""
+    """Return a table in plain names, whatever it is made of: a cause has one target or a set of them."""
     return {
         _name(status): {_name(cause): _targets(target) for cause, target in causes.items()}
         for status, causes in table.items()

@@ -105,7 +105,7 @@ def suites(*, thorough: bool = True) -> list[Suite]:
 
 
 def _halves(package: Path) -> list[Suite]:
-    """Give what needs no database, run once, and what does."""
+    """Return what needs no database, run once, and what does."""
     pure = tuple(f"tests/{name}" for name in PURE if (package / "tests" / name).is_dir())
     rest = Suite(name=package.name, directory=package, targets=("tests",), ignored=pure)
     return [rest, Suite(name=f"{package.name}, pure", directory=package, targets=pure, once=True)] if pure else [rest]
@@ -122,7 +122,7 @@ def jobs(databases: Sequence[str], only: Sequence[str], *, thorough: bool = True
 
 
 def _parts(suite: Suite, only: Sequence[str]) -> list[Suite]:
-    """Give what is wanted of a suite; a part is named with its path below the suite's folder of tests."""
+    """Return what is wanted of a suite; a part is named with its path below the suite's folder of tests."""
     base, _, half = suite.name.partition(", ")
     paths = [path for name, _, path in (wanted.partition(":") for wanted in only) if name == base]
     if not only or "" in paths:
@@ -250,7 +250,7 @@ def _skips(output: str) -> list[str]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run what was asked for; give the exit code."""
+    """Run what was asked for; return the exit code."""
     options, extra = _options(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     silent = {name: why for name, why in answering(options.databases).items() if why}

@@ -15,7 +15,7 @@ USER = os.environ.get("AUTOMATION_TEST_USER", "postgres")
 
 
 def fresh_database(name: str) -> str:
-    """Drop and create the database; give its name."""
+    """Drop and create the database; return its name."""
     with psycopg.connect(host=HOST, user=USER, dbname="postgres", autocommit=True) as connection:
         connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         connection.execute(f'CREATE DATABASE "{name}"')

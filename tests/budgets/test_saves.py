@@ -45,7 +45,7 @@ def reminders() -> Iterator[Callable[[int], None]]:
 
 
 def statements(action: Callable[[], Any], *, on: str) -> list[str]:
-    """Do something, and give the statements that touched a table."""
+    """Do something, and return the statements that touched a table."""
     with CaptureQueriesContext(connection) as captured:
         action()
     return [each["sql"].split()[0] for each in captured if on in each["sql"]]

@@ -64,7 +64,7 @@ class Mischief:
                 move(stay, by=strike.how)
 
     def freeze(self) -> list[int]:
-        """Stop the pusher, the monitor and the workers of every cluster without killing them; give the clusters."""
+        """Stop the pusher, the monitor and the workers of every cluster without killing them; return the clusters."""
         for hand in self._hands():
             os.kill(hand, signal.SIGSTOP)
         return self._mains()
@@ -95,7 +95,7 @@ class Mischief:
 
 
 def move(stay: Stay, *, by: float) -> None:
-    """Give a stay another date, two to six seconds ahead: `by` says how far, from 0 to 1."""
+    """Return a stay another date, two to six seconds ahead: `by` says how far, from 0 to 1."""
     stay.arrives_at = datetime.now(UTC) + timedelta(seconds=2 + 4 * by)
     stay.save()
 
@@ -127,6 +127,6 @@ def cut_connections() -> None:
 
 
 def supervisor_in_docs() -> str:
-    """Give the script that the docs show."""
+    """Return the script that the docs show."""
     page = (ROOT / "docs" / "running-on-django-q2.md").read_text()
     return page.split("```bash\n#!/usr/bin/env bash", 1)[1].split("```", 1)[0]

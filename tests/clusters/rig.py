@@ -24,11 +24,11 @@ class Cluster:
     process: "subprocess.Popen[bytes]"
 
     def sentinel(self) -> int | None:
-        """Give the process that guards the others."""
+        """Return the process that guards the others."""
         return next(iter(children(self.process.pid)), None)
 
     def hands(self) -> list[int]:
-        """Give the workers, the monitor and the pusher."""
+        """Return the workers, the monitor and the pusher."""
         sentinel = self.sentinel()
         return [] if sentinel is None else children(sentinel)
 
@@ -96,7 +96,7 @@ def rig() -> Iterator[Rig]:
 
 
 def until(claim: Callable[[], Any], *, seconds: float, what: str, tell: Callable[[], Any] = dict) -> Any:
-    """Wait until the claim holds; give its value. Raises AssertionError with what `tell` gives after `seconds`."""
+    """Wait until the claim holds; return its value. Raises AssertionError with what `tell` gives after `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -110,7 +110,7 @@ def until(claim: Callable[[], Any], *, seconds: float, what: str, tell: Callable
 
 
 def children(process: int) -> list[int]:
-    """Give the children of a process, in the order in which they were made."""
+    """Return the children of a process, in the order in which they were made."""
     try:
         listed = Path(f"/proc/{process}/task/{process}/children").read_text()
     except OSError:
@@ -119,7 +119,7 @@ def children(process: int) -> list[int]:
 
 
 def kill(process: int | None) -> bool:
-    """Kill one process, as the kernel does when memory runs out; tell whether there was one."""
+    """Kill one process, as the kernel does when memory runs out; return whether there was one."""
     if process is None:
         return False
     try:
@@ -147,7 +147,7 @@ def kill_all(folder: Path) -> None:
 
 
 def strays(folder: Path) -> list[int]:
-    """Give the processes, but this one, that carry the folder of a scene in their environment."""
+    """Return the processes, but this one, that carry the folder of a scene in their environment."""
     mark = f"AUTOMATION_CLUSTER_FOLDER={folder}".encode()
     found = []
     for environ in Path("/proc").glob("[0-9]*/environ"):

@@ -70,7 +70,7 @@ def guest(*, in_seconds: float) -> Stay:
 
 
 def set_timers(number: int) -> int:
-    """Start `number` timers of five kinds that end within a few seconds; give how many entries they will write."""
+    """Start `number` timers of five kinds that end within a few seconds; return how many entries they will write."""
     each = number // 5
     for one in range(each):
         seconds = 2 + 5 * one / each
@@ -125,7 +125,7 @@ def left_in_q2() -> Facts:
 
 
 def nothing_waits() -> Facts | None:
-    """Give what is left in q2's tables once nothing waits there: each minute a sweep passes through the queue."""
+    """Return what is left in q2's tables once nothing waits there: each minute a sweep passes through the queue."""
     left = left_in_q2()
     return None if left["waiting"] else left
 
@@ -135,7 +135,7 @@ def _written(what: str, about: object) -> bool:
 
 
 def _settled() -> bool:
-    """Tell that nothing is to come: asked in the order in which work moves on, from events over calls to runs."""
+    """Return whether nothing is to come: asked in the order in which work moves on, from events over calls to runs."""
     pending = Event.objects.filter(event_name="arrival_due", status="pending").exists()
     owed = EventDelivery.objects.exclude(status__in=["delivered", "cancelled"]).exists()
     return not pending and not owed and _everything_ended()
@@ -282,7 +282,7 @@ def piling_up(rig: Rig, *, runs: int, seconds: float) -> Facts:
 
 
 def quiet_q2() -> Facts | None:
-    """Give what is in q2's tables when the queue holds the link alone: each minute a sweep passes through it."""
+    """Return what is in q2's tables when the queue holds the link alone: each minute a sweep passes through it."""
     found = in_q2()
     return found if found["queue"] == {"keep_sweeping": 1} else None
 

@@ -15,7 +15,7 @@ REDIS = os.environ.get("AUTOMATION_TEST_REDIS", "redis://127.0.0.1:6379/9")
 
 
 def play(scene: str, *, limit_seconds: float, broker: str = "orm", **options: Any) -> dict[str, Any]:
-    """Play a scene to its end; give the facts that it reports. Options become its keyword arguments.
+    """Play a scene to its end; return the facts that it reports. Options become its keyword arguments.
 
     `q2` changes Q_CLUSTER, `every` the intervals of AUTOMATION_Q2 in seconds,
     `claims` the durations of AUTOMATION_WORKFLOWS in seconds, `calls` those of AUTOMATION_EVENTS,
@@ -39,7 +39,7 @@ def play(scene: str, *, limit_seconds: float, broker: str = "orm", **options: An
 
 
 def _end(process: "subprocess.Popen[str]") -> str:
-    """Let the scene clear its database away, if it still can; give what it said."""
+    """Let the scene clear its database away, if it still can; return what it said."""
     process.terminate()
     try:
         return process.communicate(timeout=30)[0]

@@ -36,12 +36,12 @@ class Strike:
     """What is left open otherwise (how far a date is moved, whether orphans are left), from 0 up to 1."""
 
     def victim(self, candidates: Sequence[Victim]) -> Victim | None:
-        """Give the one that it meets; None where there is none."""
+        """Return the one that it meets; None where there is none."""
         return candidates[int(self.which * len(candidates))] if candidates else None
 
 
 def planned(seed: int, *, seconds: float, restarts: bool) -> list[Strike]:
-    """Give the strikes of a seed, one about every 0.75 s. `restarts`: the server may be restarted too."""
+    """Return the strikes of a seed, one about every 0.75 s. `restarts`: the server may be restarted too."""
     source = random.Random(seed)
     weights = {kind: weight for kind, weight in WEIGHTS.items() if restarts or kind != "the server"}
     strikes: list[Strike] = []
@@ -52,7 +52,7 @@ def planned(seed: int, *, seconds: float, restarts: bool) -> list[Strike]:
 
 
 def told(strikes: Sequence[Strike]) -> str:
-    """Give the plan as text, short enough to be printed before it is carried out."""
+    """Return the plan as text, short enough to be printed before it is carried out."""
     counted = ", ".join(f"{count} x {kind}" for kind, count in Counter(each.kind for each in strikes).most_common())
     listed = " ".join(f"+{each.after:.2f}s {each.kind} {each.which:.2f}/{each.how:.2f};" for each in strikes)
     return f"{len(strikes)} strikes: {counted}.\n{listed}"

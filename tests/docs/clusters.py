@@ -16,7 +16,7 @@ LIMIT_SECONDS = 120
 
 @contextmanager
 def running(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Iterator[Callable[[], str]]:
-    """Run a command beside the block, in a group of its own that is killed at the end; give what reads its log."""
+    """Run a command beside the block, in a group of its own that is killed at the end; yield what reads its log."""
     log = cwd / "cluster.log"
     with log.open("ab") as out:
         process = subprocess.Popen(

@@ -76,7 +76,7 @@ MESSAGE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def keyless(text: str) -> str:
-    """Give a text without what differs from one run of a test to the next."""
+    """Return a text without what differs from one run of a test to the next."""
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{8}-…|#\d+", "*", text)
 
 

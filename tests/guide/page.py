@@ -16,7 +16,7 @@ NAMES = ("models", "single_step", "workflows", "advanced", "signals", "manual")
 
 @cache
 def blocks() -> dict[str, str]:
-    """Give each block, padded so that a traceback shows the line of the page."""
+    """Return each block, padded so that a traceback shows the line of the page."""
     text = PAGE.read_text()
     found = ["\n" * text.count("\n", 0, match.start(1)) + match[1] for match in BLOCK.finditer(text)]
     return dict(zip(NAMES, found, strict=True))

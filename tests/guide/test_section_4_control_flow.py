@@ -24,7 +24,7 @@ def steps_of(run):
 
 @pytest.fixture
 def stay(automation):
-    """Give a stay whose workflow has just begun: two hours before the checkout."""
+    """Return a stay whose workflow has just begun: two hours before the checkout."""
     stay = automation.save(Stay(checkout_at=timezone.now() + timedelta(hours=10)))
     automation.advance_to(stay.checkout_at - TWO_HOURS)
     return stay

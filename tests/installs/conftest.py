@@ -38,14 +38,14 @@ class Installed:
         )
 
     def python(self, code: str) -> str:
-        """Run the code and give what it printed; the test fails when it raises."""
+        """Run the code and return what it printed; the test fails when it raises."""
         done = self.run("-W", "error", "-c", code)
         assert done.returncode == 0, f"In an environment with only {self.spec}:\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
 
 
 def _neutral() -> dict[str, str]:
-    """Give an environment in which no setting of the running suite reaches the installed package."""
+    """Return an environment in which no setting of the running suite reaches the installed package."""
     ours = ("PYTHONPATH", "DJANGO_SETTINGS_MODULE", "VIRTUAL_ENV", "PYTEST_ADDOPTS", "AUTOMATION_LONG")
     return {key: value for key, value in os.environ.items() if key not in ours and not key.startswith("PYTEST_")}
 
@@ -67,7 +67,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def install(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Installed]:
-    """Give a function that makes an empty environment and installs the requirement into it, once for each."""
+    """Return a function that makes an empty environment and installs the requirement into it, once for each."""
     held = tmp_path_factory.mktemp("constraints") / "constraints.txt"
     # Of the Djangos that a package allows, the one that this run is about.
     held.write_text(f"django=={version('django')}\n")

@@ -46,7 +46,7 @@ class View(Protocol):
 
 
 def view_for(console: Console, began_at: datetime) -> View:
-    """Give the live view on a terminal, and the plain one elsewhere."""
+    """Return the live view on a terminal, and the plain one elsewhere."""
     return _Live(console, began_at) if console.is_terminal else _Plain(console, began_at)
 
 
@@ -118,7 +118,7 @@ def _told(news: News, began_at: datetime) -> Text:
 
 
 def summary(verdicts: Sequence[Verdict]) -> Table:
-    """Give every promise with what was seen of it."""
+    """Return every promise with what was seen of it."""
     table = Table(title="promised, and seen", title_justify="left", expand=True)
     for name in ("", "promise", "seen"):
         table.add_column(name, overflow="fold")

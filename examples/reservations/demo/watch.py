@@ -49,7 +49,7 @@ class Watch:
         self._told: set[object] = set()
 
     def look(self) -> Picture:
-        """Give the picture now."""
+        """Return the picture now."""
         runs = list(WorkflowRun.objects.order_by("entity_id", "name"))
         attempts = list(WorkflowAttempt.objects.select_related("run").order_by("finished_at"))
         news = [self._of_attempt(attempt) for attempt in attempts if self._is_new("attempt", attempt.pk)]

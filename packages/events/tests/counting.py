@@ -17,7 +17,7 @@ class Counted:
         return len(self.statements)
 
     def on(self, *tables):
-        """Give the statements that touch one of these tables."""
+        """Return the statements that touch one of these tables."""
         return [sql for sql in self.statements if any(table in sql for table in tables)]
 
 

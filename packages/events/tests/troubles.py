@@ -77,7 +77,7 @@ READ_ONLY = {
 
 
 def waiting():
-    """Give how many connections to this database wait for a lock on a table; None where nobody can tell."""
+    """Return how many connections to this database wait for a lock on a table; None where nobody can tell."""
     sql = {
         "postgresql": "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",

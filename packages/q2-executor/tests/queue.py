@@ -10,12 +10,12 @@ from django_q.signing import SignedPackage
 
 
 def packages() -> list[dict[str, Any]]:
-    """Give what is in the queue, in the order of insertion."""
+    """Return what is in the queue, in the order of insertion."""
     return [SignedPackage.loads(row.payload) for row in OrmQ.objects.order_by("pk")]
 
 
 def calls() -> list[tuple[str, tuple[Any, ...]]]:
-    """Give function and arguments of what is in the queue."""
+    """Return function and arguments of what is in the queue."""
     return [(package["func"].rpartition(".")[2], tuple(package["args"])) for package in packages()]
 
 
@@ -25,7 +25,7 @@ def fetchable() -> int:
 
 
 def drain(limit: int = 1000) -> int:
-    """Run what q2 would fetch now, and acknowledge it; give how many tasks ran."""
+    """Run what q2 would fetch now, and acknowledge it; return how many tasks ran."""
     broker = get_broker()
     for ran in range(limit):
         rows = OrmQ.objects.filter(lock__lt=datetime.now(UTC))[:1]

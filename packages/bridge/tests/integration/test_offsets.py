@@ -26,13 +26,13 @@ def arriving(automation: Harness, hours: float, **fields) -> Stay:
 
 
 def runs(name: str) -> list[tuple[str, datetime | None]]:
-    """Give status and time of the runs of a workflow of `arrival_due`."""
+    """Return status and time of the runs of a workflow of `arrival_due`."""
     found = WorkflowRun.objects.filter(name__endswith=name, name__startswith="arrival_due").order_by("created_at")
     return [(str(run.status), run.wake_at) for run in found]
 
 
 def at_arrival() -> dict[str, int]:
-    """Give what the workflows of `arrival_due` have done."""
+    """Return what the workflows of `arrival_due` have done."""
     return {what: times for what, times in done.items() if not what.startswith(("Sound", "BrokenContext"))}
 
 

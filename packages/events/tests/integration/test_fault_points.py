@@ -34,7 +34,7 @@ def fail(event):
 
 @pytest.fixture
 def due(clock, request):
-    """Give an event that a look would let occur now, with one call."""
+    """Return an event that a look would let occur now, with one call."""
     callback_registry.register(getattr(request, "param", note), "checkin_due", name="point")
     Reservation.objects.create(status="confirmed", checkin_at=clock.now() + timedelta(hours=1))
     clock.advance(hours=1)

@@ -70,7 +70,7 @@ def alive():
 
 
 def gather(clock):
-    """Give a herd of tasks that are all due within one second, in no order."""
+    """Return a herd of tasks that are all due within one second, in no order."""
     microseconds = [(number * 7919) % 1_000_000 for number in range(HERD)]
     tasks = [Task(due_at=clock.now() + timedelta(microseconds=one)) for one in microseconds]
     Task.objects.bulk_create(tasks, batch_size=2_000)

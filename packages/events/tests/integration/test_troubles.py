@@ -33,7 +33,7 @@ def entries():
 
 
 def owed():
-    """Give what the ledger must hold once everything has been done: each reservation confirmed, and each checked in."""
+    """Return what the ledger must hold in the end: each reservation confirmed, and each checked in."""
     keys = Reservation.objects.values_list("pk", flat=True)
     return Counter(f"{name} {key}" for name in ("checkin_due", "reservation_confirmed") for key in keys)
 

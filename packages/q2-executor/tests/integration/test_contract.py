@@ -30,7 +30,7 @@ class Q2Contract(ExecutorContract):
 
     @pytest.fixture(autouse=True)
     def _prepared(self, storage: Any) -> None:
-        """Give the executor a storage to ask where it is."""
+        """Return the executor a storage to ask where it is."""
 
     def make_executor(self) -> Q2Executor:
         return Q2Executor()

@@ -42,7 +42,7 @@ def found(level: Level) -> list[str]:
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    """Run the command; give its exit code and what it printed."""
+    """Run the command; return its exit code and what it printed."""
     out = StringIO()
     try:
         call_command("workflow_doctor", *arguments, stdout=out)

@@ -74,7 +74,7 @@ print(json.dumps(said))
 
 
 def probe(apps: list[str], tmp_path: Path, *arguments: str) -> dict[str, Any]:
-    """Set a project with these apps up in a process of its own; give what it says."""
+    """Set a project with these apps up in a process of its own; return what it says."""
     done = subprocess.run(
         [sys.executable, "-c", PROBE, json.dumps(apps), str(tmp_path / "probe.sqlite3"), *arguments],
         cwd=HERE,

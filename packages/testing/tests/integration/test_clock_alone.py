@@ -52,7 +52,7 @@ def queue(request, monkeypatch):
 
 @pytest.fixture
 def seen():
-    """Give what happens from now on, with the time that it saw: a call before the event, and one at it."""
+    """Yield what happens from now on, with the time that it saw: a call before the event, and one at it."""
     happened = []
     for name, minutes in (("early", -30), ("at", 0)):
 

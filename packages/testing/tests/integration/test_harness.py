@@ -196,7 +196,7 @@ class TestIdle:
         with Harness() as automation, automation.stub_step(Chase, "await_payment", does=again):
             engine.start(Chase)
 
-            with pytest.raises(NeverIdleError, match="something starts itself"):
+            with pytest.raises(NeverIdleError, match="something keeps starting itself"):
                 automation.run_until_idle(limit=50)
 
 

@@ -12,7 +12,7 @@ import automation.testing as package
 
 @pytest.fixture
 def lonely(tmp_path: Path) -> Path:
-    """Give a folder to import from that holds this package and time-machine, and nothing else."""
+    """Return a folder to import from that holds this package and time-machine, and nothing else."""
     (tmp_path / "automation").mkdir()
     (tmp_path / "automation" / "testing").symlink_to(Path(package.__file__).parent)
     site = Path(time_machine.__file__).parent.parent

@@ -88,7 +88,7 @@ class Actor:
         self._may_commit.set()
 
     def result(self) -> Any:
-        """Wait for its end and give what the operation gave; raises what it raised."""
+        """Wait for its end and return what the operation gave; raises what it raised."""
         self._start()
         assert self._thread is not None
         return self._thread.result()

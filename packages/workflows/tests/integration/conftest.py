@@ -100,7 +100,7 @@ def quick_emptying() -> Iterator[None]:
 
 
 def emptying(operations: Any, style: Any, tables: Sequence[str], **_: Any) -> list[str]:
-    """Give the statements that empty these tables, whatever refers to whatever."""
+    """Return the statements that empty these tables, whatever refers to whatever."""
     deletes = [f"DELETE FROM {operations.quote_name(table)}" for table in tables]
     if operations.connection.vendor == "mysql":
         return ["SET FOREIGN_KEY_CHECKS = 0", *deletes, "SET FOREIGN_KEY_CHECKS = 1"]

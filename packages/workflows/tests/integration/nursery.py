@@ -96,7 +96,7 @@ def start_transfer(number: int) -> None:
 
 
 def work_a_little(chance: random.Random) -> bool:
-    """Sweep, and work on what is ready; tell whether there was anything."""
+    """Sweep, and work on what is ready; return whether there was anything."""
     from automation.workflows.core import engine
     from automation.workflows.models import WorkflowRun
 
@@ -119,7 +119,7 @@ def finish_everything(number: int) -> None:
 
 
 def fork(action: Any) -> int:
-    """Run `action` in a child process; give its id."""
+    """Run `action` in a child process; return its id."""
     from django.db import connections
 
     connections.close_all()
@@ -137,7 +137,7 @@ def fork(action: Any) -> int:
 
 
 def raise_and_kill(kills: int, orders: Iterator[tuple[str, int]], workers: Iterator[Worker]) -> Counter[str]:
-    """Keep workers alive, each with an order to die, until enough have died; give how many died where."""
+    """Keep workers alive, each with an order to die, until enough have died; return how many died where."""
     died: Counter[str] = Counter()
     alive: dict[int, tuple[str, int]] = {}
     again: list[tuple[str, int]] = []

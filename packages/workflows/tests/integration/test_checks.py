@@ -15,7 +15,7 @@ from automation.workflows.ports import Policy
 
 
 def ids(**kwargs: Any) -> list[str]:
-    """Run all checks and give the ids of ours."""
+    """Run all checks and return the ids of ours."""
     return [found.id or "" for found in run_checks(**kwargs) if (found.id or "").startswith("automation_workflows")]
 
 

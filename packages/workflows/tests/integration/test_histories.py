@@ -31,7 +31,7 @@ TRANSFERS = 60
 
 
 def raise_workers(journal: Path, kills: int) -> Counter[str]:
-    """Run the nursery to its end; give how many workers were killed at each point."""
+    """Run the nursery to its end; return how many workers were killed at each point."""
     environment = {**os.environ, "AUTOMATION_NURSERY_DATABASE": str(connection.settings_dict["NAME"])}
     environment["DJANGO_SETTINGS_MODULE"] = "tests.nursery_settings"
     done = subprocess.run(
@@ -49,7 +49,7 @@ def raise_workers(journal: Path, kills: int) -> Counter[str]:
 
 @contextmanager
 def sums_watched() -> Iterator[list[int]]:
-    """Read the sum of all accounts again and again while the block runs; give what was read."""
+    """Read the sum of all accounts again and again while the block runs; yield what was read."""
     seen: list[int] = []
     stop = Event()
 

@@ -62,14 +62,14 @@ def plant_listeners(number: int) -> None:
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give every node of a plan."""
+    """Yield every node of a plan."""
     yield plan
     for child in plan.get("Plans", ()):
         yield from nodes(child)
 
 
 def touched(plan: dict[str, Any]) -> int:
-    """Give how many rows of tables the plan looked at."""
+    """Return how many rows of tables the plan looked at."""
     return sum(
         int((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
         for node in nodes(plan)

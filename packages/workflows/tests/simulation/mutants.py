@@ -326,7 +326,7 @@ MUTANTS: Sequence[Mutant] = (
 
 
 def killer(mutant: Mutant) -> str | None:
-    """Give the first test that fails with the mutant in place; None when all pass."""
+    """Return the first test that fails with the mutant in place; None when all pass."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "automation" / "workflows"
         shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -354,7 +354,7 @@ def _first_failure(folder: str) -> str | None:
 
 
 def main() -> int:
-    """Report every mutant; give the number of survivors."""
+    """Report every mutant; return the number of survivors."""
     survivors = 0
     chosen = sys.argv[1:]
     for number, mutant in enumerate(MUTANTS, start=1):

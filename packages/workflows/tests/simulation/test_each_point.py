@@ -38,7 +38,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def play(kind: str, fault: type[BaseException], *breaks: int) -> int:
-    """Play one workflow from its start to its end with faults at these points; give how many points there were."""
+    """Play one workflow from its start to its end with faults at these points; return how many points there were."""
     scheduler = Counting(seed=1, faults=Faults())
     scheduler.breaks, scheduler.fault = frozenset(breaks), fault
     simulation = Simulation(1, runs=0, faults=Faults(), scheduler=scheduler)
@@ -51,7 +51,7 @@ def play(kind: str, fault: type[BaseException], *breaks: int) -> int:
 
 
 def positions(points: int) -> Iterator[tuple[int, ...]]:
-    """Give every point; in the long form every pair of points as well."""
+    """Yield every point; in the long form every pair of points as well."""
     for first in range(1, points + 1):
         yield (first,)
         if os.environ.get("AUTOMATION_LONG"):

@@ -62,7 +62,7 @@ def _wait(is_done: Callable[[], bool], seconds: float) -> None:
 
 
 def _tell(console: Console) -> list[Verdict]:
-    """Play the story to its end, or until it has taken too long; give what became of the promises."""
+    """Play the story to its end, or until it has taken too long; return what became of the promises."""
     story = Story(timezone.now())
     watch = Watch(story.guests)
     with view_for(console, story.begins_at) as view:

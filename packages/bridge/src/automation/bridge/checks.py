@@ -53,7 +53,7 @@ def check_databases(**_: Any) -> list[CheckMessage]:
 
 
 def _models_of(workflow: Any) -> set[str]:
-    """Give the models that runs of a workflow are about: those that declare its event. Manual runs are about none."""
+    """Return the models that runs of a workflow are about: those that declare its event. Manual runs are about none."""
     if workflow.trigger is None:
         return set()
     candidates = _declared_as(workflow.trigger.event_name)
@@ -69,7 +69,7 @@ def _declared_as(event_name: str) -> list[Declared]:
 
 
 def _awaited(function: Callable[..., Any]) -> Iterator[str]:
-    """Give the events that a step waits for, as far as its source tells, without saying of which entity."""
+    """Yield the events that a step waits for, as far as its source tells, without saying of which entity."""
     for node in ast.walk(_parsed(inspect.unwrap(function))):
         if isinstance(node, ast.Call) and not any(keyword.arg == "entity" for keyword in node.keywords):
             match node.func, node.args:

@@ -6,5 +6,5 @@ __all__ = ["erase"]
 
 
 def erase(entity_type: str, entity_id: str) -> int:
-    """Empty what runs and signals hold about an entity; give how many rows. A storage without upkeep holds nothing."""
+    """Empty what runs and signals hold about an entity; return the number of rows. Zero without upkeep."""
     return 0 if wiring.upkeep is None else wiring.upkeep.erase(entity_type, entity_id)

@@ -20,7 +20,7 @@ class EventOccurrences:
     """Tells what has become of an event since a run was reserved for it."""
 
     def describe(self, event: Event) -> Occurrence:
-        """Give the values of an Event that somebody hands to `engine.handle_event_occurred`."""
+        """Return the values of an Event that somebody hands to `engine.handle_event_occurred`."""
         return translated(_announced(event))
 
     def snapshot(self, occurrence_id: str) -> Snapshot | None:
@@ -65,7 +65,7 @@ def _find(occurrence_id: str) -> Event | None:
 
 
 def _aliases() -> Iterator[str]:
-    """Give the databases on which events may be, the likely one first; others only if they have the table."""
+    """Yield the databases on which events may be, the likely one first; others only if they have the table."""
     home = router.db_for_write(Event)
     yield home
     for alias in connections:

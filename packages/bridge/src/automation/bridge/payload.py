@@ -11,7 +11,7 @@ __all__ = ["payload_of", "translated"]
 
 
 def translated(announced: Announced) -> Occurrence:
-    """Give an occurrence of events as an occurrence of workflows. An immediate one is dated by when it occurred."""
+    """Return an occurrence of events as an occurrence of workflows. An immediate one is dated by when it occurred."""
     at = announced.at or announced.occurred_at
     return Occurrence(
         id=str(announced.event_id),
@@ -25,7 +25,7 @@ def translated(announced: Announced) -> Occurrence:
 
 
 def payload_of(announced: Announced, at: datetime | None) -> Mapping[str, Any]:
-    """Give the definition's own payload with the five keys of the bridge, which nothing in it can replace."""
+    """Return the definition's own payload with the five keys of the bridge, which nothing in it can replace."""
     return {
         **(announced.payload or {}),
         "event_id": str(announced.event_id),

@@ -102,7 +102,7 @@ class EventDeliveryAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     actions = ("run_again",)
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the user may run deliveries again."""
+        """Return whether the user may run deliveries again."""
         user: Any = request.user
         return bool(user.has_perm("automation_events.retry_eventdelivery"))
 

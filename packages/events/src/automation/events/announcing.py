@@ -40,7 +40,7 @@ class Announcement:
 
 
 def occurrence_of(event: Event, *, at: datetime | None, generation: int) -> Occurrence:
-    """Give an event as plain values."""
+    """Return an event as plain values."""
     return Occurrence(
         event_id=event.id,
         event_name=event.event_name,
@@ -57,7 +57,7 @@ def occurrence_of(event: Event, *, at: datetime | None, generation: int) -> Occu
 def announcements(
     event: Event, news: Sequence[News], *, before: State | None, again: bool = False
 ) -> list[Announcement]:
-    """Give the announcements for a row that was just written; what ended is described as it was before."""
+    """Return the announcements for a row that was just written; what ended is described as it was before."""
     told = []
     for one in news:
         ended = one in ENDINGS and before is not None
@@ -74,12 +74,12 @@ def announce(told: Sequence[Announcement], *, using: str) -> None:
 
 
 def foreign_subscribers(using: str) -> list[Subscriber]:
-    """Give the subscribers that write to another database than `using`."""
+    """Return the subscribers that write to another database than `using`."""
     return [one for one in wiring.subscribers if one.alias not in (None, using)]
 
 
 def tell(subscriber: Subscriber, told: Sequence[Announcement], *, using: str) -> None:
-    """Tell one subscriber; what ended comes first, so that what takes its place finds the room."""
+    """Tell one subscriber; what ended comes first, or its replacement would meet it at the unique key."""
     for news, reason in ENDINGS.items():
         if ended := _of(told, news):
             subscriber.ended(ended, reason=reason, using=using)
@@ -94,7 +94,7 @@ def tell(subscriber: Subscriber, told: Sequence[Announcement], *, using: str) ->
 
 
 def packed(one: Announcement) -> dict[str, Any]:
-    """Give an announcement as JSON, for the delivery that carries it to another database."""
+    """Return an announcement as JSON, for the delivery that carries it to another database."""
     it = one.occurrence
     return {
         "news": str(one.news),

@@ -60,7 +60,7 @@ class Callback:
     """Hand over to the executor, if there is one."""
 
     def wants(self, phase: EventPhase, event_name: str, entity_type: str) -> bool:
-        """Tell whether it is for this event; `entity_type` is the full label."""
+        """Return whether it is for this event; `entity_type` is the full label."""
         return (
             self.phase is phase
             and self.event_name in (ANY, event_name)
@@ -87,7 +87,7 @@ class CallbackRegistry:
         atomic: bool = True,
         background: bool = False,
     ) -> F:
-        """Add a callback and give the function back.
+        """Add a callback and return the function.
 
         The same function may be registered for several events. Raises `CallbackError` when the name already stands
         for another function: stored deliveries could not tell them apart.
@@ -118,7 +118,7 @@ class CallbackRegistry:
             self._subscriptions.clear()
 
     def matching(self, phase: EventPhase, event_name: str, entity_type: str) -> tuple[Callback, ...]:
-        """Give the callbacks for this phase of this event; a function is listed once per offset."""
+        """Return the callbacks for this phase of this event; a function is listed once per offset."""
         found: dict[tuple[str, timedelta], Callback] = {}
         for callback in self.all():
             if callback.wants(phase, event_name, entity_type):
@@ -126,19 +126,19 @@ class CallbackRegistry:
         return tuple(found.values())
 
     def find(self, name: str, phase: EventPhase | str, offset: timedelta) -> Callback | None:
-        """Give the callback that a stored delivery names, or None when this process does not have it."""
+        """Return the callback that a stored delivery names, or None when this process does not have it."""
         subscriptions = self._subscriptions.get(name, [])
         of_phase = [one for one in subscriptions if one.phase == phase]
         exact = (one for one in of_phase if one.offset == offset)
         return next(exact, of_phase[0] if of_phase else None)
 
     def all(self) -> tuple[Callback, ...]:
-        """Give every callback, in the order of registration."""
+        """Return every callback, in the order of registration."""
         with self._lock:
             return tuple(one for subscriptions in self._subscriptions.values() for one in subscriptions)
 
     def names(self) -> tuple[str, ...]:
-        """Give every name that is known."""
+        """Return every name that is known."""
         return tuple(self._subscriptions)
 
     def _add(self, callback: Callback, *, named: bool) -> None:
@@ -271,7 +271,7 @@ def _default_name(function: Callable[..., Any]) -> str:
 
 
 def _same_source(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    """Tell whether two function objects come from the same lines of the same file."""
+    """Return whether two function objects come from the same lines of the same file."""
     return _source(one) is not None and _source(one) == _source(other)
 
 

@@ -46,7 +46,7 @@ def clean_up(cutoff: datetime, *, using: str) -> Cleaned:
 
 
 def _forget_calls(cutoff: datetime, *, using: str) -> int:
-    """Delete what moves of a date, changes told elsewhere and dates taken away have left at events still current.
+    """Delete finished deliveries (of moves, relays and earlier generations) of events that are still current.
 
     The calls of the occurrence that may yet come stay, made or not: they are the record that keeps them from being
     made twice. So do failed ones, which a person may run again.
@@ -64,7 +64,7 @@ def _forget_calls(cutoff: datetime, *, using: str) -> int:
 
 
 def _still_needed(events: Sequence[Event], *, using: str) -> set[Any]:
-    """Give the keys of the current rows whose entity exists: without them, its next save would arm it again."""
+    """Return the keys of the current rows whose entity exists: without them, its next save would arm it again."""
     by_type: dict[str, list[Event]] = {}
     for event in events:
         if event.current_key is not None:

@@ -34,12 +34,12 @@ def ask_database(condition: Q, instance: Model) -> bool:
 
 
 def annotation(model: type[Model], condition: Q, *, using: str) -> Exists:
-    """Give an expression that answers a Q within the statement that reads the rows; joins do not multiply them."""
+    """Return an expression that answers a Q within the statement that reads the rows; joins do not multiply them."""
     return Exists(model._base_manager.using(using).filter(pk=OuterRef("pk")).filter(condition))
 
 
 def decide_in_python(condition: Q, instance: Model, *, using: str) -> bool | None:
-    """Tell whether the values of `instance` meet a Q; None where only the database can tell.
+    """Return whether the values of `instance` meet a Q; None where only the database can tell.
 
     Certain are comparisons of the model's own columns with plain values. Text is left to MySQL and MariaDB, whose
     collations call different strings equal.

@@ -55,7 +55,7 @@ class Configuration:
 
 
 def conf() -> Configuration:
-    """Give the settings as they are now. Unknown keys are ignored here and reported by a system check."""
+    """Return the settings as they are now. Unknown keys are ignored here and reported by a system check."""
     global _read  # noqa: PLW0603 - read again only when the dict in the settings is another one
     written = getattr(settings, SETTING, _NONE)
     if _read[0] is not written:
@@ -64,7 +64,7 @@ def conf() -> Configuration:
 
 
 def mistakes() -> list[str]:
-    """Give a sentence for each key or value of `AUTOMATION_EVENTS` that is wrong."""
+    """Return a sentence for each key or value of `AUTOMATION_EVENTS` that is wrong."""
     written = getattr(settings, SETTING, {})
     if not isinstance(written, Mapping):
         return [f"{SETTING} is {written!r}. It must be a dict of settings."]

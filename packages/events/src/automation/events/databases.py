@@ -13,7 +13,7 @@ _known: set[tuple[str, str]] = set()
 
 
 def aliases(*, only: str | None = None) -> list[str]:
-    """Give the aliases to look at: those of the setting DATABASES, or every one that has the tables."""
+    """Return the aliases to look at: those of the setting DATABASES, or every one that has the tables."""
     if only is not None:
         return [only]
     chosen = conf().databases

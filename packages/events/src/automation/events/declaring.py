@@ -35,13 +35,13 @@ CHUNKS = 20
 
 
 def fingerprint() -> str:
-    """Give a hash of everything from which work ahead of time is derived."""
+    """Return a hash of everything from which work ahead of time is derived."""
     lines = sorted([*_definition_lines(), *_callback_lines(), *_subscriber_lines()])
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def catch_up(*, using: str) -> bool:
-    """Add what a changed declaration makes missing, a few chunks at a time; tell whether there is more to do.
+    """Add what a changed declaration makes missing, a few chunks at a time; return whether there is more to do.
 
     The first process ever to look notes the declarations as they are: adopting existing data is `sync_events`' task.
     """

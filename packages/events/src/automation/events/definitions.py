@@ -46,11 +46,11 @@ class EventDefinition:
             raise DefinitionError(mistake)
 
     def is_immediate(self) -> bool:
-        """Tell whether it occurs at a commit, not at a date."""
+        """Return whether it occurs at a commit, not at a date."""
         return self.date_field is None
 
     def should_create(self, instance: Model) -> bool:
-        """Tell whether the condition holds for `instance`, saved or not. What the condition raises is passed on."""
+        """Return whether the condition holds for `instance`, saved or not. What the condition raises is passed on."""
         if self.condition is None:
             return True
         if isinstance(self.condition, Q):
@@ -59,7 +59,7 @@ class EventDefinition:
         return bool(self.condition(instance))
 
     def get_date_value(self, instance: Model) -> Any:
-        """Give the value of the date field; None for immediate events."""
+        """Return the value of the date field; None for immediate events."""
         return None if self.date_field is None else getattr(instance, self.date_field)
 
     def _mistakes(self) -> Iterable[str]:

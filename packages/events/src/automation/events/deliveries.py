@@ -36,13 +36,13 @@ NOTHING = timedelta(0)
 
 
 def owed(event: Event, phase: EventPhase, *, now: datetime) -> list[EventDelivery]:
-    """Give the unsaved deliveries that the event owes for `phase`, due at once."""
+    """Return the unsaved deliveries that the event owes for `phase`, due at once."""
     callbacks = callback_registry.matching(phase, event.event_name, event.entity_type)
     return [_delivery(event, callback, due_at=now, now=now) for callback in callbacks]
 
 
 def owed_at_occurrence(event: Event, *, now: datetime) -> list[EventDelivery]:
-    """Give the unsaved deliveries that the occurrence owes: those at it, and those after it."""
+    """Return the unsaved deliveries that the occurrence owes: those at it, and those after it."""
     start = event.at or event.occurred_at or now
     return [
         _delivery(event, callback, due_at=later(start, callback.offset) if callback.offset else now, now=now)
@@ -52,7 +52,7 @@ def owed_at_occurrence(event: Event, *, now: datetime) -> list[EventDelivery]:
 
 
 def missed_ahead(event: Event, *, now: datetime) -> list[EventDelivery]:
-    """Give the deliveries owed before the event, due now: it occurs, and perhaps they were never made."""
+    """Return the deliveries owed before the event, due now: it occurs, and perhaps they were never made."""
     return [
         _delivery(event, callback, due_at=now, now=now)
         for callback in _of_occurrence(event)
@@ -61,7 +61,7 @@ def missed_ahead(event: Event, *, now: datetime) -> list[EventDelivery]:
 
 
 def ahead(event: Event, *, now: datetime) -> list[EventDelivery]:
-    """Give the unsaved deliveries that are owed before the event's time; none when that has passed."""
+    """Return the unsaved deliveries that are owed before the event's time; none when that has passed."""
     if event.at is None:
         return []
     return [
@@ -72,12 +72,12 @@ def ahead(event: Event, *, now: datetime) -> list[EventDelivery]:
 
 
 def has_offsets(event: Event) -> bool:
-    """Tell whether any callback is called before or after this event."""
+    """Return whether any callback is called before or after this event."""
     return any(callback.offset for callback in _of_occurrence(event))
 
 
 def is_told_of_move(event: Event, *, since: int, using: str) -> bool:
-    """Tell whether a call for a move of this event, made at revision `since` or later, waits to begin."""
+    """Return whether a call for a move of this event, made at revision `since` or later, waits to begin."""
     waiting = EventDelivery.objects.using(using).filter(event_id=event.id, phase=EventPhase.RESCHEDULED, attempts=0)
     return waiting.filter(status=DeliveryStatus.PENDING, sequence__gte=since).exists()
 
@@ -85,7 +85,7 @@ def is_told_of_move(event: Event, *, since: int, using: str) -> bool:
 def relays(
     event: Event, told: Iterable[Announcement], *, using: str, now: datetime, again: str = ""
 ) -> list[EventDelivery]:
-    """Give the unsaved deliveries that carry these announcements to subscribers on other databases.
+    """Return the unsaved deliveries that carry these announcements to subscribers on other databases.
 
     `again` tells a repeated announcement of the same state from the first.
     """
@@ -180,7 +180,7 @@ def _delivery(event: Event, callback: Callback, *, due_at: datetime, now: dateti
 
 
 def due_times(event: Event, *, now: datetime) -> list[datetime]:
-    """Give when the calls with an offset will be due, as far as that lies ahead: what a timer may be set for."""
+    """Return when the calls with an offset will be due, as far as that lies ahead: what a timer may be set for."""
     start = event.at or event.occurred_at
     if start is None:
         return []

@@ -47,7 +47,7 @@ def load(delivery_ids: Sequence[UUID], *, using: str) -> list[EventDelivery]:
 def deliver(
     deliveries: Iterable[EventDelivery], *, using: str, stop: Callable[[], bool] = lambda: False
 ) -> tuple[int, bool]:
-    """Make these calls, each by itself; give how many were made, and whether `stop` left any undone."""
+    """Make these calls, each by itself; return how many were made, and whether `stop` left any undone."""
     made = 0
     for delivery in deliveries:
         if stop():
@@ -57,7 +57,7 @@ def deliver(
 
 
 def make(delivery: EventDelivery, *, using: str) -> bool:
-    """Make one call if it is still owed and nobody else is at it; tell whether this process made it.
+    """Make one call if it is still owed and nobody else is at it; return whether this process made it.
 
     What the callback raises is recorded and tried again later. KeyboardInterrupt and a queue's time limit are recorded
     and passed on.
@@ -92,7 +92,7 @@ def _may_begin(delivery: EventDelivery, *, using: str) -> bool:
 
 
 def _find(delivery: EventDelivery) -> Call | None:
-    """Give what is to be called, or None when this process does not have it."""
+    """Return what is to be called, or None when this process does not have it."""
     if delivery.phase == RELAY:
         known = delivery.callback in {subscriber.name for subscriber in wiring.subscribers}
         return _relay if known else None
@@ -130,7 +130,7 @@ def _relay(delivery: EventDelivery) -> None:
 
 
 def _own_copy(event: Event) -> Event:
-    """Give each callback an event of its own: what one does to `event.entity` in memory is nothing to another."""
+    """Return each callback an event of its own: what one does to `event.entity` in memory is nothing to another."""
     own = copy.copy(event)
     own.__dict__.pop("entity", None)
     own.payload = copy.deepcopy(event.payload)
@@ -168,7 +168,7 @@ def _claim(delivery: EventDelivery, *, using: str) -> bool:
 
 
 def _is_last(delivery: EventDelivery) -> bool:
-    """Tell whether no try is left. A change for another database is carried over however long that is away."""
+    """Return whether no try is left. A change for another database is carried over however long that is away."""
     return delivery.phase != RELAY and conf().retry.exhausted(delivery.attempts)
 
 
@@ -234,7 +234,7 @@ def _give_up(delivery: EventDelivery, *, using: str, now: datetime) -> None:
 
 
 def _park(delivery: EventDelivery, *, using: str) -> None:
-    why = f"{delivery.callback!r} is not registered in the process that looked; it goes on in one that knows it"
+    why = f"{delivery.callback!r} is not registered in the process that checked it; it goes on in one that knows it"
     rows = EventDelivery.objects.using(using).filter(pk=delivery.pk, status=DeliveryStatus.PENDING)
     rows.filter(attempts=delivery.attempts, next_at=delivery.next_at).update(
         status=DeliveryStatus.PARKED, why=why, next_at=None
@@ -242,7 +242,7 @@ def _park(delivery: EventDelivery, *, using: str) -> None:
 
 
 def _passes_on(error: BaseException) -> bool:
-    """Tell whether the process itself is meant: an interrupt, or a queue's time limit (a kind of SystemExit).
+    """Return whether the process itself is meant: an interrupt, or a queue's time limit (a kind of SystemExit).
 
     A plain `sys.exit()` or a cancelled task inside a callback is that callback's failure and touches no other.
     """

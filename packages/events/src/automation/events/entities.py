@@ -86,7 +86,7 @@ def hold_entities(keys: Mapping[UUID, tuple[str, str]], *, using: str) -> set[UU
 
 
 def read_entity(event: Event) -> Model | None:
-    """Give the instance an event is about, or None when there is none (any more)."""
+    """Return the instance an event is about, or None when there is none (any more)."""
     model = _model(event)
     if model is None:
         return None
@@ -97,7 +97,7 @@ def read_entity(event: Event) -> Model | None:
 
 
 def existing_ids(entity_type: str, entity_ids: Iterable[str], *, using: str) -> set[str] | None:
-    """Give which of these keys have a row; None when the model is not installed, so that nobody can tell."""
+    """Return which of these keys have a row; None when the model is not installed, so that nobody can tell."""
     try:
         model = apps.get_model(entity_type)
     except (LookupError, ValueError):
@@ -107,7 +107,7 @@ def existing_ids(entity_type: str, entity_ids: Iterable[str], *, using: str) -> 
 
 
 def is_valid(event: Event) -> bool:
-    """Tell whether the entity exists and the condition holds; reads the entity anew."""
+    """Return whether the entity exists and the condition holds; reads the entity anew."""
     event.__dict__.pop("entity", None)
     declared = definitions_for(event.entity_type, event.event_name)
     if declared is None or event.entity is None or event.entity_data is not None:
@@ -116,7 +116,7 @@ def is_valid(event: Event) -> bool:
 
 
 def currently_valid(rows: EventQuerySet, *, include_immediate: bool, using: str) -> list[Event]:
-    """Give the events among `rows` whose entity exists and whose condition holds, by time."""
+    """Return the events among `rows` whose entity exists and whose condition holds, by time."""
     events = list(rows)
     fresh = _read_for(events, using=using)
     valid = []
@@ -131,7 +131,7 @@ def currently_valid(rows: EventQuerySet, *, include_immediate: bool, using: str)
 
 
 def dump_entity(instance: Model) -> dict[str, Any]:
-    """Give the columns of an instance as JSON values, for the callbacks that hear of its deletion."""
+    """Return the columns of an instance as JSON values, for the callbacks that hear of its deletion."""
     dumped: dict[str, Any] = {}
     for column in instance._meta.concrete_fields:
         if column.attname not in instance.__dict__:

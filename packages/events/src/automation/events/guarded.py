@@ -1,4 +1,4 @@
-"""User code inside our transaction: what it breaks is undone; staying away from the database, it costs nothing."""
+"""User code inside our transaction: what it breaks is undone. Code that runs no query costs no savepoint."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def guarded(using: str) -> Iterator[None]:
 
 
 def failure_text(error: BaseException) -> str:
-    """Give the text that is stored for an error: its type and message, never one that cannot be stored."""
+    """Return the text that is stored for an error: its type and message, never one that cannot be stored."""
     try:
         message = str(error)
     except Exception:  # noqa: BLE001 - __str__ of a user's exception may raise anything
@@ -48,6 +48,6 @@ def failure_text(error: BaseException) -> str:
 
 
 def storable_text(text: str) -> str:
-    """Give `text` without what some database refuses (NUL, lone surrogates), cut to the limit."""
+    """Return `text` without what some database refuses (NUL, lone surrogates), cut to the limit."""
     clean = text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
     return clean[: conf().error_limit]

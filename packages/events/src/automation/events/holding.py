@@ -1,4 +1,4 @@
-"""Calls that may have to wait: those ahead of an event for its condition, those to other databases for their turn."""
+"""Deliveries that may have to wait: early calls for their condition, relays to other databases for their turn."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Ahead:
 
 
 def in_order(delivery: EventDelivery, *, using: str) -> bool:
-    """Tell whether an announcement is next in turn: those of one event to one subscriber keep their order."""
+    """Return whether an announcement is next in turn: those of one event to one subscriber keep their order."""
     earlier = EventDelivery.objects.using(using).filter(
         event_id=delivery.event_id,
         callback=delivery.callback,
@@ -51,7 +51,7 @@ def in_order(delivery: EventDelivery, *, using: str) -> bool:
 
 
 def still_ahead(delivery: EventDelivery, *, using: str) -> bool:
-    """Tell whether a call may be made now; one that is not early for its event always may.
+    """Return whether a call may be made now; one that is not early for its event always may.
 
     The entity is read afresh. A date that was moved behind our back moves the event, and a condition that is false
     holds the call back until a save makes it true or the event occurs.
@@ -64,7 +64,7 @@ def still_ahead(delivery: EventDelivery, *, using: str) -> bool:
     if event.status != EventStatus.PENDING:
         return bool(event.status == EventStatus.OCCURRED)
     if event.definition is None:
-        why = "its event's definition is not in the code of the process that looked"
+        why = "its event's definition is not in the code of the process that checked it"
         return _hold(delivery, until=now + conf().missing_grace, why=why, using=using)
     fresh = read_entities(event.definition.model, [event.entity_id], [event.definition], using=using)
     if event.entity_id not in fresh:
@@ -122,7 +122,7 @@ def _settle(decision: Decision, *, held: EventDelivery | None = None, why: str =
 
 
 def _is_as_read(event: Event, *, using: str) -> bool:
-    """Tell whether nobody has changed the row, and let nobody until the transaction ends."""
+    """Return whether nobody has changed the row, and let nobody until the transaction ends."""
     rows = Event.objects.using(using).select_for_update().filter(pk=event.pk, revision=event.revision)
     return bool(rows.exists())
 

@@ -57,7 +57,7 @@ _local = _Local()
 
 
 class postponed:  # noqa: N801 - used as `with postponed():`
-    """Inside the block commits are followed by nothing here: whoever opened it does the work itself, in order."""
+    """Hold back the work after commits inside the block: whoever opened it does that work, in order."""
 
     def __enter__(self) -> None:
         _local.postponed += 1
@@ -125,7 +125,7 @@ def _do(work: _Work, *, out_of_time: Callable[[], bool]) -> None:
             due = occur(work.events, using=work.using) if work.events else []
         left = left or deliver([one for one in due if not _is_handed_over(one)], using=work.using, stop=stop)[1]
     except Exception:  # the rows are stored and due; the user's save has committed and must not fail now
-        logger.exception("What follows a commit was interrupted; the processor will do it.")
+        logger.exception("The work after a commit failed; the processor will do it.")
         left = True
     if left:
         _leave(work)

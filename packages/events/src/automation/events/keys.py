@@ -14,7 +14,7 @@ _last = (0, 0)
 
 
 def uuid7() -> UUID:
-    """Give a version 7 UUID (RFC 9562): milliseconds, a counter within them, 62 random bits.
+    """Return a version 7 UUID (RFC 9562): milliseconds, a counter within them, 62 random bits.
 
     Ids made by one process ascend. Nothing depends on that: order is never derived from ids of different processes.
     """
@@ -24,7 +24,7 @@ def uuid7() -> UUID:
 
 
 def _tick(milliseconds: int) -> tuple[int, int]:
-    """Give a pair greater than any given before at this time; a full counter borrows from the next millisecond."""
+    """Return a pair greater than any given before at this time; a full counter borrows from the next millisecond."""
     global _last  # noqa: PLW0603 - one counter per process is what makes the ids ascend
     with _lock:
         then, counter = _last
@@ -38,12 +38,12 @@ def _tick(milliseconds: int) -> tuple[int, int]:
 
 
 def current_key(entity_type: str, entity_id: str, event_name: str) -> str:
-    """Give the key of the one current row of this event on this entity."""
+    """Return the key of the one current row of this event on this entity."""
     return _digest(entity_type, entity_id, event_name)
 
 
 def delivery_key(*parts: object) -> str:
-    """Give the key of one delivery: its event, generation, phase, callback and what else tells it from its like."""
+    """Return the key of one delivery: its event, generation, phase, callback and what else tells it from its like."""
     return _digest(*(str(part) for part in parts))
 
 

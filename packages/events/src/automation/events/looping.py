@@ -50,7 +50,7 @@ def run_loop(
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """Give an event that SIGTERM and SIGINT set; the call under way is finished first. A second SIGINT interrupts."""
+    """Yield an event that SIGTERM and SIGINT set; the call under way is finished first. A second SIGINT interrupts."""
     stop = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -67,7 +67,7 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
 
 def _until(moment: datetime | None, poll: timedelta) -> timedelta:
-    """Give how long to wait: until the next due time, at most `poll`, and a moment at least."""
+    """Return how long to wait: until the next due time, at most `poll`, and a moment at least."""
     if moment is None:
         return poll
     ahead: timedelta = moment - wiring.clock.now()

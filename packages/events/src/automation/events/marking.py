@@ -17,12 +17,12 @@ __all__ = ["cancel", "mark_as_occurred"]
 
 
 def cancel(event: Event) -> bool:
-    """Cancel a pending event; tell whether this call did it."""
-    return _settle(event, Cause.CANCELLED, News.CANCELLED, why="cancelled by a call")
+    """Cancel a pending event; return whether this call did it."""
+    return _settle(event, Cause.CANCELLED, News.CANCELLED, why="cancelled by event.cancel()")
 
 
 def mark_as_occurred(event: Event) -> bool:
-    """Let a pending event occur now; tell whether this call did it."""
+    """Let a pending event occur now; return whether this call did it."""
     return _settle(event, Cause.MARKED, News.OCCURRED, why="")
 
 

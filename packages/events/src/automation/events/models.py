@@ -45,7 +45,7 @@ class Event(models.Model):
     revision = models.PositiveBigIntegerField(default=1, editable=False)
     status = models.CharField(_("status"), max_length=16, default=EventStatus.PENDING.value)
     at = InstantField(_("at"), null=True)
-    next_at = InstantField(_("looked at again"), null=True)
+    next_at = InstantField(_("next check at"), null=True)
     occurred_at = InstantField(_("occurred at"), null=True)
     settled_at = InstantField(_("settled at"), null=True)
     condition_held = models.BooleanField(null=True, editable=False)
@@ -108,13 +108,13 @@ class Event(models.Model):
         super().refresh_from_db(*args, **kwargs)
 
     def cancel(self) -> bool:
-        """Cancel it if it is pending, with its deliveries not yet begun; tell whether this call did it."""
+        """Cancel it if it is pending, with its deliveries not yet begun; return whether this call did it."""
         from automation.events.marking import cancel
 
         return cancel(self)
 
     def mark_as_occurred(self) -> bool:
-        """Let it occur now if it is pending, whatever its date and condition; tell whether this call did it."""
+        """Let it occur now if it is pending, whatever its date and condition; return whether this call did it."""
         from automation.events.marking import mark_as_occurred
 
         return mark_as_occurred(self)

@@ -11,7 +11,7 @@ __all__ = ["InstantField", "to_instant"]
 
 
 def to_instant(value: date | datetime | None) -> datetime | None:
-    """Give the instant that a date field's value means, aware UTC.
+    """Return the instant that a date field's value means, aware UTC.
 
     Naive values are read in the project's default time zone, as Django does; a date is its local midnight. What lies
     outside the representable range is brought to its edge.
@@ -37,7 +37,7 @@ class InstantField(_DateTimeField):
     """A DateTimeField that gives and takes aware UTC also where `USE_TZ` is False."""
 
     def from_db_value(self, value: datetime | None, *_: object) -> datetime | None:
-        """Give what the database holds as aware UTC."""
+        """Return what the database holds as aware UTC."""
         return to_instant(value)
 
     def get_prep_value(self, value: Any) -> Any:

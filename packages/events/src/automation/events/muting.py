@@ -22,7 +22,7 @@ _hushed: ContextVar[frozenset[str]] = ContextVar("automation_events_muted", defa
 
 
 def is_muted(entity_type: str) -> bool:
-    """Tell whether saves of `app_label.model` are hushed in this thread or task."""
+    """Return whether saves of `app_label.model` are hushed in this thread or task."""
     hushed = _hushed.get()
     return bool(hushed) and ("*" in hushed or entity_type in hushed)
 

@@ -38,14 +38,14 @@ BUSY = timedelta(seconds=1)
 
 
 def occur(event_ids: Sequence[UUID], *, using: str) -> list[EventDelivery]:
-    """Judge these events if they are due; give the deliveries that are due at once."""
+    """Judge these events if they are due; return the deliveries that are due at once."""
     now = wiring.clock.now()
     rows = Event.objects.using(using).due(now).filter(pk__in=event_ids)
     return look_at(list(rows), using=using)[1]
 
 
 def look_at(events: Sequence[Event], *, using: str) -> tuple[int, list[EventDelivery]]:
-    """Judge rows that were read as due; give how many occurred, and the deliveries that are due at once.
+    """Judge rows that were read as due; return how many occurred, and the deliveries that are due at once.
 
     They are written together. When somebody else was faster with one of them, or one cannot be written, each is
     tried by itself, so that it holds up no other.
@@ -81,7 +81,7 @@ def _settle(
 
 
 def _contradicts_row(decision: Decision) -> bool:
-    """Tell whether the entity is otherwise than its last save said, so that something bypassed the saves."""
+    """Return whether the entity is otherwise than its last save said, so that something bypassed the saves."""
     event, state = decision.event, decision.change.state
     if event is None or decision.declared is None or decision.retires:
         return False
@@ -91,8 +91,9 @@ def _contradicts_row(decision: Decision) -> bool:
 def _held(events: Sequence[Event], *, using: str) -> list[Event]:
     """Hold the entities of these rows against saves, and read the rows again.
 
-    A save that finds its row right leaves no trace in it. Were what we saw before that save written after it, the row
-    would be wrong until the next one. Rows whose entity is being saved just now are put off for a moment.
+    A save that changes nothing does not count the revision up, so a decision made before it could overwrite what it
+    saw, and the row would be wrong until the next save. Rows whose entity is being saved just now are put off for a
+    moment.
     """
     now = wiring.clock.now()
     rows = Event.objects.using(using).due(now).filter(pk__in=[event.pk for event in events])
@@ -145,7 +146,7 @@ def _decide(event: Event, declared: Declared | None, fresh: Fresh | None, *, usi
 
 def _postponed(event: Event, *, now: datetime) -> Change:
     """Leave a row whose definition this process does not have to one that does; it may be from a newer release."""
-    why = "its definition is not in the code of the process that looked; sync_events takes it back if it is gone"
+    why = "its definition is not in the code of the process that checked it; sync_events withdraws it if it is gone"
     return Change(verb=Verb.AMEND, state=replace(state_of(event), next_at=now + conf().missing_grace, why=why))
 
 

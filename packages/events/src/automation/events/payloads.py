@@ -14,7 +14,7 @@ DEPTH_LIMIT = 32
 
 
 def json_object(value: object) -> dict[str, Any]:
-    """Give `value` as a JSON object, or raise `PayloadError` with the path of what is not JSON.
+    """Return `value` as a JSON object, or raise `PayloadError` with the path of what is not JSON.
 
     Databases disagree about NUL, NaN, lone surrogates and huge integers, so they are refused here.
     """

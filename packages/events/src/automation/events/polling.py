@@ -57,7 +57,7 @@ def poll(*, using: str, stop: Stop = lambda: False) -> Tally:
 
 
 def next_due(*, using: str) -> datetime | None:
-    """Give when the next event or call is due on this database."""
+    """Return when the next event or call is due on this database."""
     events = Event.objects.using(using).filter(status=EventStatus.PENDING)
     deliveries = EventDelivery.objects.using(using).filter(status=DeliveryStatus.PENDING)
     times = [_earliest(events), _earliest(deliveries)]
@@ -68,7 +68,7 @@ def _catch_up(*, using: str) -> bool:
     try:
         return catch_up(using=using)
     except Exception:  # a subscriber may raise anything; what is due must not wait for what a deploy changed
-        logger.exception("What a deploy made missing could not be added; the next poll tries again.")
+        logger.exception("Could not create what the new code declares; the next poll tries again.")
         return False
 
 
@@ -96,7 +96,7 @@ def _make_calls(*, using: str, stop: Stop) -> Tally:
 
 
 def _due(rows: QuerySet[Row]) -> Iterator[list[Row]]:
-    """Give the rows due now in batches, oldest first; each row at most once, so that none can keep us here."""
+    """Yield the rows due now in batches, oldest first; each row at most once, so that none can keep us here."""
     now = wiring.clock.now()
     due = rows.filter(next_at__lte=now).order_by("next_at", "id")
     size = conf().batch

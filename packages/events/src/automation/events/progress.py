@@ -29,7 +29,7 @@ class Progress:
             self._out.flush()
 
     def line(self) -> str:
-        """Give the bar as text."""
+        """Return the bar as text."""
         share = min(1.0, self._done / self._total) if self._total else 1.0
         filled = int(share * WIDTH)
         return f"{self._label} [{'#' * filled}{'.' * (WIDTH - filled)}] {self._done}/{self._total}"

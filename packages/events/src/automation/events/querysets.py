@@ -22,7 +22,7 @@ class EventQuerySet(models.QuerySet["Event"]):
     """Rows of events; every verb here reads only, but for `sync` and `recheck`."""
 
     def for_entity(self, obj: models.Model) -> EventQuerySet:
-        """Give the events of one object, history included, oldest occurrence first."""
+        """Return the events of one object, history included, oldest occurrence first."""
         types = {(one.entity_type, one.entity_id(obj)) for one in declared(type(obj))}
         types.add((entity_type_of(type(obj)), key_text(type(obj), obj.pk)))
         wanted = Q()
@@ -32,11 +32,11 @@ class EventQuerySet(models.QuerySet["Event"]):
         return rows.filter(wanted).order_by("event_name", "generation")
 
     def current(self) -> EventQuerySet:
-        """Give the rows that are not history: one per definition and entity."""
+        """Return the rows that are not history: one per definition and entity."""
         return self.filter(current_key__isnull=False)
 
     def due(self, now: datetime | None = None) -> EventQuerySet:
-        """Give the pending events that must be looked at by `now`, oldest first."""
+        """Return the pending events that must be looked at by `now`, oldest first."""
         from automation.events.ports.wiring import wiring
 
         moment = now or wiring.clock.now()
@@ -49,7 +49,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         status: EventStatus | str | None = None,
         include_immediate: bool = True,  # noqa: FBT001, FBT002 - the guide's signature
     ) -> list[Event]:
-        """Give the events whose condition holds now, by time; both bounds count.
+        """Return the events whose condition holds now, by time; both bounds count.
 
         The time of a scheduled event is `at`, that of an immediate one is when its row was made. Events whose entity
         no longer exists are left out.
@@ -66,7 +66,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         to_date: datetime | None = None,
         status: EventStatus | str | None = None,
     ) -> list[Event]:
-        """Give the scheduled events among `get_events`."""
+        """Return the scheduled events among `get_events`."""
         return self.get_events(from_date, to_date, status, include_immediate=False)
 
     def sync(self, queryset: models.QuerySet[Any], **options: Any) -> SyncReport:

@@ -137,7 +137,7 @@ def _read_rows(ours: Sequence[Declared], instance: Model, *, using: str, locked:
 def _seen(
     instance: Model, ours: Sequence[Declared], rows: Rows, update_fields: Collection[str] | None, *, using: str
 ) -> Fresh:
-    """Give the instance to judge by: the one in hand, or a re-read one where that cannot be trusted."""
+    """Return the instance to judge by: the one in hand, or a re-read one where that cannot be trusted."""
     if not _must_reread(instance, ours, rows, update_fields, using=using):
         return Fresh(instance=instance)
     model = type(instance)
@@ -146,7 +146,7 @@ def _seen(
 
 
 def _as_declared(one: Declared, seen: Fresh) -> Fresh:
-    """Give the instance as the proxy that declares, whose methods the condition may use."""
+    """Return the instance as the proxy that declares, whose methods the condition may use."""
     same_table = one.model._meta.concrete_model is type(seen.instance)._meta.concrete_model
     if not one.model._meta.proxy or isinstance(seen.instance, one.model) or not same_table:
         return seen
@@ -172,7 +172,7 @@ def _must_reread(
 
 
 def _is_open(one: Declared, rows: Rows) -> bool:
-    """Tell whether the condition can change anything: the event is new, pending, or may repeat."""
+    """Return whether the condition can change anything: the event is new, pending, or may repeat."""
     event = rows.get((one.entity_type, one.name))
     return event is None or event.status == EventStatus.PENDING or one.definition.repeat
 
@@ -197,7 +197,7 @@ def _is_left_to_database(one: Declared, instance: Model, *, using: str) -> bool:
 
 
 def _held_before(one: Declared, event: Event | None, *, using: str) -> bool | None:
-    """Give the truth at the last commit for events that repeat: a turn there and back in one transaction is none."""
+    """Return the truth at the last commit for repeating events: turns within one transaction are none."""
     if not one.definition.repeat or event is None:
         return None
     held: bool | None = memory(using).setdefault(("held", event.id), event.condition_held)

@@ -44,7 +44,7 @@ class Declared:
         return self.definition.name
 
     def entity_id(self, instance: Model) -> str:
-        """Give the stored key of the declaring model's part of `instance`."""
+        """Return the stored key of the declaring model's part of `instance`."""
         return key_text(self.model, getattr(instance, primary_key(self.model).attname))
 
 
@@ -55,14 +55,14 @@ _complete = False
 
 
 def declared(model: type[Model]) -> tuple[Declared, ...]:
-    """Give what saving an instance of `model` concerns: its own definitions and those of its concrete parents."""
+    """Return what saving an instance of `model` concerns: its own definitions and those of its concrete parents."""
     if model not in _by_model:
         _by_model[model] = tuple(_collect(model))
     return _by_model[model]
 
 
 def declared_by_proxies(model: type[Model]) -> tuple[Declared, ...]:
-    """Give what other proxies of the table declare: their rows follow a save of `model`, but are not made by it."""
+    """Return what other proxies of the table declare: their rows follow a save of `model`, but are not made by it."""
     if model not in _by_proxies:
         own = {(one.entity_type, one.name) for one in declared(model)}
         _by_proxies[model] = tuple(
@@ -74,12 +74,12 @@ def declared_by_proxies(model: type[Model]) -> tuple[Declared, ...]:
 
 
 def definitions_for(entity_type: str, event_name: str) -> Declared | None:
-    """Give the definition that a stored row belongs to; None when the code no longer has it."""
+    """Return the definition that a stored row belongs to; None when the code no longer has it."""
     return declarations().get((entity_type, event_name))
 
 
 def declarations() -> dict[tuple[str, str], Declared]:
-    """Give every definition of every installed model by (entity type, event name)."""
+    """Return every definition of every installed model by (entity type, event name)."""
     global _complete  # noqa: PLW0603 - the registry is the process's own
     if not _complete:
         for model in apps.get_models(include_auto_created=True):
@@ -99,30 +99,30 @@ def forget() -> None:
 
 
 def is_ours(value: object) -> bool:
-    """Tell whether a class attribute called `events` is a list meant for us; relations and fields are not."""
+    """Return whether a class attribute called `events` is a list meant for us; relations and fields are not."""
     return isinstance(value, list | tuple) and any(isinstance(item, EventDefinition) for item in value)
 
 
 def declared_list(cls: type) -> Sequence[Any] | None:
-    """Give the list that this very class declares, or None; what it inherits is not looked at."""
+    """Return the list that this very class declares, or None; what it inherits is not looked at."""
     value = vars(cls).get(ATTRIBUTE)
     return value if is_ours(value) or value in ([], ()) else None
 
 
 def entity_type_of(model: type[Model]) -> str:
-    """Give the label that rows about instances of `model` are stored under."""
+    """Return the label that rows about instances of `model` are stored under."""
     return (model._meta.concrete_model or model)._meta.label_lower
 
 
 def primary_key(model: type[Model]) -> Field[Any, Any]:
-    """Give the field that is the primary key."""
+    """Return the field that is the primary key."""
     key = (model._meta.concrete_model or model)._meta.pk
     assert key is not None, f"{model!r} is abstract and has no primary key"
     return key
 
 
 def key_text(model: type[Model], value: Any) -> str:
-    """Give a primary key as it is stored: one text for `1` and `"1"`, and for the ways of writing a UUID."""
+    """Return a primary key as it is stored: one text for `1` and `"1"`, and for the ways of writing a UUID."""
     try:
         return str(primary_key(model).to_python(value))
     except ValidationError:
@@ -142,14 +142,14 @@ def _collect(model: type[Model]) -> Iterable[Declared]:
 
 
 def _declaring_models(model: type[Model]) -> Iterable[type[Model]]:
-    """Give the model itself, then its concrete ancestors (a proxy's base and multi-table parents)."""
+    """Yield the model itself, then its concrete ancestors (a proxy's base and multi-table parents)."""
     for cls in model.__mro__:
         if isinstance(cls, type(Model)) and hasattr(cls, "_meta") and not cls._meta.abstract:
             yield cls
 
 
 def _definitions_of(model: type[Model]) -> Iterable[EventDefinition]:
-    """Give the definitions declared by the model itself and its abstract bases, the nearest first.
+    """Yield the definitions declared by the model itself and its abstract bases, the nearest first.
 
     An empty list ends the search: a model that writes `events = []` takes no more from its abstract bases.
     """
@@ -170,7 +170,7 @@ def _is_concrete(cls: type) -> bool:
 
 
 def _belongs_to_concrete(cls: type, model: type[Model]) -> bool:
-    """Tell whether an abstract base or mixin reaches `model` only through a concrete ancestor, whose it then is."""
+    """Return whether an abstract base or mixin reaches `model` only through a concrete ancestor, whose it then is."""
     if cls is model:
         return False
     through = [base for base in model.__mro__ if base is not model and _is_concrete(base)]

@@ -12,7 +12,7 @@ __all__ = ["run_again"]
 
 
 def run_again(deliveries: Iterable[EventDelivery], *, using: str = "default") -> int:
-    """Owe failed deliveries again, due now and with all their tries; give how many there were.
+    """Owe failed deliveries again, due now and with all their tries; return how many there were.
 
     The processor makes the calls. What is not FAILED any more is left alone.
     """

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def state_of(event: Event) -> State:
-    """Give the part of a row that the lifecycle decides about."""
+    """Return the part of a row that the lifecycle decides about."""
     return State(
         status=EventStatus(event.status),
         at=event.at,
@@ -40,7 +40,7 @@ def state_of(event: Event) -> State:
 
 
 def values_of(state: State, *, before: State | None, now: datetime) -> dict[str, Any]:
-    """Give the columns that say `state`; `before` is what the row said until now."""
+    """Return the columns that say `state`; `before` is what the row said until now."""
     pending = before is None or before.status is EventStatus.PENDING
     settles = pending and state.status is not EventStatus.PENDING
     return {
@@ -59,7 +59,7 @@ def values_of(state: State, *, before: State | None, now: datetime) -> dict[str,
 
 
 def new_row(declared: Declared, entity_id: str, state: State, *, using: str, now: datetime) -> Event:
-    """Give the unsaved current row of a definition for an entity."""
+    """Return the unsaved current row of a definition for an entity."""
     types = ContentType.objects.db_manager(using)
     return Event(
         id=uuid7(),
@@ -80,7 +80,7 @@ def insert_rows(events: Sequence[Event], *, using: str) -> None:
 
 
 def update_rows(changes: Mapping[Event, Mapping[str, Any]], *, using: str) -> None:
-    """Write new values into rows that are still as they were read; the events in hand follow.
+    """Write new values into rows that are still as they were read; the instances given are updated, too.
 
     Raises `StaleEvent` when somebody was faster with any of them: the caller rolls back and looks again.
     """
@@ -94,7 +94,7 @@ def update_rows(changes: Mapping[Event, Mapping[str, Any]], *, using: str) -> No
 
 
 def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Give `items` in pieces of at most `size`."""
+    """Yield `items` in pieces of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
@@ -123,7 +123,7 @@ def _update(changed: Mapping[Event, Mapping[str, Any]], *, using: str) -> None:
 
 
 def _as_read(events: Mapping[Event, Any]) -> Q:
-    """Give the guard: these rows, at the revisions at which they were read."""
+    """Return the guard: these rows, at the revisions at which they were read."""
     by_revision = defaultdict(list)
     for event in events:
         by_revision[event.revision].append(event.pk)
@@ -134,7 +134,7 @@ def _as_read(events: Mapping[Event, Any]) -> Q:
 
 
 def _column(name: str, values: Mapping[Event, Any], using: str) -> Any:
-    """Give the new value of one column: itself where all rows agree, else one branch for each different value."""
+    """Return the new value of one column: itself where all rows agree, else one branch for each different value."""
     column = Event._meta.get_field(name)
     assert isinstance(column, Field)
     first, *others = values.values()

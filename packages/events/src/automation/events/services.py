@@ -24,7 +24,8 @@ class EventProcessor:
     ) -> dict[str, Any]:
         """Let everything that is due occur, and make the calls that are owed, oldest first.
 
-        `lookback_hours` is kept for callers of old: nothing older is left out. `stop` is asked between two calls.
+        `lookback_hours` is accepted for compatibility and ignored: nothing older is left out. `stop` is asked between
+        two calls.
         """
         now = wiring.clock.now()
         total = Tally()
@@ -50,13 +51,13 @@ class EventProcessor:
         return {"deleted_count": deleted, "emptied_count": emptied, "calls_deleted": calls, "cutoff_date": cutoff}
 
     def deliver(self, delivery_ids: Sequence[UUID], *, using: str) -> int:
-        """Make these calls if they are still owed, each in its own transaction; give how many were made."""
+        """Make these calls if they are still owed, each in its own transaction; return how many were made."""
         from automation.events.delivering import deliver, load
 
         return deliver(load(delivery_ids, using=using), using=using)[0]
 
     def next_due_at(self, *, using: str | None = None) -> datetime | None:
-        """Give when the next thing will be due; None when nothing is waiting for a time."""
+        """Return when the next thing will be due; None when nothing is waiting for a time."""
         times = [moment for alias in aliases(only=using) if (moment := next_due(using=alias)) is not None]
         return min(times, default=None)
 

@@ -67,7 +67,7 @@ class _Outcome:
 
 
 def carry_out(decisions: Iterable[Decision], *, using: str, now: datetime) -> list[EventDelivery]:
-    """Write what was decided, and give the deliveries that are due at once.
+    """Write what was decided, and return the deliveries that are due at once.
 
     Call it inside a transaction. Raises `StaleEvent` when a row was changed since it was read, and IntegrityError when
     a current row appeared where none was: the caller rolls back to before this call and looks again.
@@ -172,7 +172,7 @@ def _owed(outcome: _Outcome, *, using: str, now: datetime) -> list[EventDelivery
 
 
 def _perhaps_missing(outcome: _Outcome, *, now: datetime) -> list[EventDelivery]:
-    """Give calls ahead of an event that exist only if it was armed in time; making them again changes nothing."""
+    """Return calls ahead of an event that exist only if it was armed in time; making them again changes nothing."""
     event, before = outcome.event, outcome.before
     if News.OCCURRED in outcome.news:
         return deliveries.missed_ahead(event, now=now)
@@ -183,7 +183,7 @@ def _perhaps_missing(outcome: _Outcome, *, now: datetime) -> list[EventDelivery]
 
 
 def _first_move(event: Event, *, using: str) -> bool:
-    """Tell whether this transaction moves the event for the first time: many moves in one commit are one."""
+    """Return whether this transaction moves the event for the first time: many moves in one commit are one."""
     first: int = memory(using).setdefault(("moved", event.id), event.revision)
     if first == event.revision:
         return True

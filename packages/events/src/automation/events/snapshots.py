@@ -63,7 +63,7 @@ def snapshot(
 
 
 def with_failure(seen: Snapshot, error: Exception) -> Snapshot:
-    """Give the same view with what was raised in it."""
+    """Return the same view with what was raised in it."""
     return replace(seen, holds=False, failure=failure_text(error))
 
 

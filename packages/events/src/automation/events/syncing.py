@@ -143,7 +143,7 @@ def _read_rows(keys: Sequence[Any], ours: Sequence[Declared], *, using: str, loc
 
 
 def _chunks(queryset: QuerySet[Any]) -> Iterator[Sequence[Any]]:
-    """Give the primary keys of `queryset` in pieces, without holding a cursor open while rows are written."""
+    """Yield the primary keys of `queryset` in pieces, without holding a cursor open while rows are written."""
     size = conf().batch
     if queryset.query.is_sliced or queryset.query.combinator or queryset.query.distinct_fields:
         yield from batches(list(queryset.values_list("pk", flat=True)), size)

@@ -60,7 +60,7 @@ class EventTrackingQuerySet(_QuerySet):
             sync_keys(self.model, chunk, declared(self.model), using=self.db)
 
     def _highest_key(self) -> Any:
-        """Give the highest key so far, where the database makes keys and may not give them back."""
+        """Return the highest key so far, where the database makes keys and may not give them back."""
         if not isinstance(self.model._meta.pk, AutoField):
             return None
         return self.model._base_manager.using(self.db).aggregate(highest=Max("pk"))["highest"]

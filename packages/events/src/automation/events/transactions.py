@@ -21,7 +21,7 @@ class _Memory(dict[Any, Any]):
 
 
 def memory(using: str) -> dict[Any, Any]:
-    """Give a dict that is empty at the start of the open transaction and forgotten when that ends.
+    """Return a dict that is empty at the start of the open transaction and forgotten when that ends.
 
     What was remembered inside a savepoint that was rolled back is forgotten if the savepoint was the first to
     remember anything; otherwise it stays, so keep only what is true of the state before the transaction.

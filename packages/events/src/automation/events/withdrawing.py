@@ -95,7 +95,7 @@ def _carry_out(events: Sequence[Event], decide: Decide, *, using: str, dry_run: 
 
 
 def _by_id(rows: EventQuerySet) -> Iterator[list[Event]]:
-    """Give rows in batches by id, without holding a cursor open while they are written."""
+    """Yield rows in batches by id, without holding a cursor open while they are written."""
     size, batch = conf().batch, list(rows.order_by("id")[: conf().batch])
     while batch:
         yield batch

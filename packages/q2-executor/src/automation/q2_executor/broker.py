@@ -27,7 +27,7 @@ class Broker(StrEnum):
 
 
 def kind() -> Broker:
-    """Give the kind of the broker that q2 uses here, in the order in which q2 itself decides."""
+    """Return the kind of the broker that q2 uses here, in the order in which q2 itself decides."""
     if Conf.SYNC:
         return Broker.SYNC
     if Conf.BROKER_CLASS or Conf.IRON_MQ or isinstance(Conf.SQS, dict):
@@ -38,12 +38,12 @@ def kind() -> Broker:
 
 
 def orm_alias() -> str | None:
-    """Give the database of the ORM broker; None for other brokers."""
+    """Return the database of the ORM broker; None for other brokers."""
     return Conf.ORM if kind() is Broker.ORM else None
 
 
 def main_queue() -> str:
-    """Give the queue for runs, deliveries and timers.
+    """Return the queue for runs, deliveries and timers.
 
     Not `Conf.CLUSTER_NAME`: in a worker of another queue (`Q_CLUSTER_NAME=…`) that is the other queue's name.
     """
@@ -51,12 +51,12 @@ def main_queue() -> str:
 
 
 def sweep_queue() -> str:
-    """Give the queue for the sweeps."""
+    """Return the queue for the sweeps."""
     return conf().sweep_queue or main_queue()
 
 
 def broker_for(queue: str) -> Any:
-    """Give q2's broker for a queue, one for each process: a new one means a new connection."""
+    """Return q2's broker for a queue, one for each process: a new one means a new connection."""
     return _broker(queue, getpid())
 
 

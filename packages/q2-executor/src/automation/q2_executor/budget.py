@@ -20,6 +20,6 @@ class Budget:
         """Somebody asked and was told to stop: there may be more to do."""
 
     def is_spent(self) -> bool:
-        """Tell whether to stop."""
+        """Return whether to stop."""
         self.was_spent = self.was_spent or time.monotonic() >= self._end
         return self.was_spent

@@ -37,7 +37,7 @@ class Configuration:
 
 
 def conf() -> Configuration:
-    """Give the settings as they are now. What is wrong is ignored here and reported by a system check."""
+    """Return the settings as they are now. What is wrong is ignored here and reported by a system check."""
     written = getattr(settings, SETTING, {})
     if not isinstance(written, Mapping):
         return Configuration()
@@ -45,12 +45,12 @@ def conf() -> Configuration:
 
 
 def schedules_wanted() -> bool:
-    """Tell whether schedules are ours to install: not with `SKIP_Q2_AUTOSCHEDULE = True`."""
+    """Return whether schedules are ours to install: not with `SKIP_Q2_AUTOSCHEDULE = True`."""
     return not getattr(settings, "SKIP_Q2_AUTOSCHEDULE", False)
 
 
 def mistakes() -> list[str]:
-    """Give a sentence for each key or value of `AUTOMATION_Q2` that is wrong."""
+    """Return a sentence for each key or value of `AUTOMATION_Q2` that is wrong."""
     written = getattr(settings, SETTING, {})
     if not isinstance(written, Mapping):
         return [f"{SETTING} is {written!r}. It must be a dict of settings."]

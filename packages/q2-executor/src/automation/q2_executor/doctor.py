@@ -75,7 +75,7 @@ class Examination:
         return ExitCode.PROBLEM if Level.PROBLEM in levels else ExitCode.HEALTHY
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Return it as JSON values."""
         return {
             "healthy": self.exit_code is ExitCode.HEALTHY,
             "exit_code": int(self.exit_code),
@@ -98,13 +98,13 @@ class _Look:
         return self.now - self.max_age
 
     def patience(self, sweep: Sweep) -> timedelta:
-        """Give the age at which the last run of a sweep says that no cluster is working."""
+        """Return the age at which the last run of a sweep says that no cluster is working."""
         shortest = min(each.every for each in sweeps.installed())
         return self.max_age if sweep.every == shortest else max(self.max_age, sweep.every * 2)
 
 
 def default_max_age() -> timedelta:
-    """Give two intervals and q2's own 30 s of lateness: what a healthy cluster never exceeds."""
+    """Return two intervals and q2's own 30 s of lateness: what a healthy cluster never exceeds."""
     return min((sweep.every for sweep in sweeps.installed()), default=conf().sweep_every) * 2 + timedelta(seconds=30)
 
 
@@ -205,7 +205,7 @@ def _queue(look: _Look) -> Iterator[Finding]:
             remedy="Add workers, or look whether the cluster works at all.",
         )
     else:
-        yield Finding(level=Level.OK, about=f"queue {broker.main_queue()!r}", message="nobody waits long")
+        yield Finding(level=Level.OK, about=f"queue {broker.main_queue()!r}", message="no task has waited long")
 
 
 def _runs(look: _Look) -> Iterator[Finding]:
@@ -289,7 +289,7 @@ def _count(model_name: str, **conditions: Any) -> int:
 
 
 def _homes(model: Any) -> Iterator[str]:
-    """Give the databases on which there may be rows of a model."""
+    """Yield the databases on which there may be rows of a model."""
     home = router.db_for_write(model)
     yield home
     for alias in connections:

@@ -86,8 +86,8 @@ class Q2Dispatcher:
             return
         hints, after_commit = [Message(task=WAKE_EVENTS, at=at)], after_commit_of(using)
         if _is_free(using) and timers.available():
-            # Each poll sets a timer for what is due next. Were it not looked whether there is one, every save of a near
-            # date would begin a chain of polls that wake at each date to come.
+            # Each poll sets a timer for what is due next. Without this look for one that is there already, each save of
+            # a near date would start a chain of polls that wake at each date to come.
             after_commit(lambda: send(timers.missing(hints), joins=using, after_commit=after_commit))
         else:
             send(hints, joins=using, after_commit=after_commit)
@@ -100,17 +100,17 @@ def again_now() -> None:
 
 
 def _is_near(at: datetime | None, horizon: timedelta) -> bool:
-    """Tell whether a message for this time is worth sending."""
+    """Return whether a message for this time is worth sending."""
     return at is None or at <= datetime.now(UTC) + horizon
 
 
 def _is_free(alias: str | None) -> bool:
-    """Tell that no transaction is open which a message would have to join."""
+    """Return whether no transaction is open which a message would have to join."""
     return alias is not None and transaction.get_autocommit(alias)
 
 
 def _storage() -> tuple[str | None, AfterCommit]:
-    """Give the database of the engine's storage, None when it has none, and its way to follow a commit."""
+    """Return the database of the engine's storage, None when it has none, and its way to follow a commit."""
     from automation.workflows.ports import wiring
 
     storage = wiring.storage

@@ -11,7 +11,7 @@ __all__ = ["InstantField", "as_stored"]
 
 
 def as_stored(at: datetime) -> datetime:
-    """Give an aware time as tables hold it: naive, in the default time zone, where `USE_TZ` is False."""
+    """Return an aware time as tables hold it: naive, in the default time zone, where `USE_TZ` is False."""
     return at if settings.USE_TZ else timezone.make_naive(at, timezone.get_default_timezone())
 
 
@@ -19,7 +19,7 @@ class InstantField(models.DateTimeField):  # type: ignore[type-arg] # a class to
     """A DateTimeField that gives and takes aware UTC also where `USE_TZ` is False."""
 
     def from_db_value(self, value: datetime | None, *_: object) -> datetime | None:
-        """Give what the database holds as aware UTC."""
+        """Return what the database holds as aware UTC."""
         if value is None:
             return None
         aware = timezone.make_aware(value, timezone.get_default_timezone()) if timezone.is_naive(value) else value

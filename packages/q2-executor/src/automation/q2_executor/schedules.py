@@ -47,7 +47,7 @@ def install_after_migrate(*, using: str, **_: Any) -> None:
 
 
 def _tables_exist(using: str) -> bool:
-    """Tell whether `using` holds both tables: a project may migrate one app, or one database, at a time."""
+    """Return whether `using` holds both tables: a project may migrate one app, or one database, at a time."""
     schedule = _schedule()
     if using != router.db_for_write(schedule):
         return False

@@ -58,7 +58,7 @@ def together() -> Iterator[None]:
 
 
 def after_commit_of(alias: str) -> AfterCommit:
-    """Give the way to have something done after the commit on `alias`: what it raises is logged, not passed on."""
+    """Return the way to have something done after the commit on `alias`: what it raises is logged, not passed on."""
     return partial(transaction.on_commit, using=alias, robust=True)
 
 

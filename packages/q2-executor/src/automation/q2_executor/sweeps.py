@@ -98,7 +98,7 @@ CLEANUP = Sweep(
 
 
 def installed() -> list[Sweep]:
-    """Give the sweeps whose app is installed."""
+    """Return the sweeps whose app is installed."""
     return [sweep for sweep in (WORKFLOWS, EVENTS, CLEANUP) if apps.is_installed(sweep.app)]
 
 
@@ -125,7 +125,7 @@ def make_up(work: Mapping[str, Callable[[], Any]], *, now: datetime | None = Non
 
 
 def is_first_today(name: str) -> bool:
-    """Tell that nobody else has asked this within a day, for what is done daily beside a sweep."""
+    """Return whether nobody else has asked this within a day, for what is done daily beside a sweep."""
     now = datetime.now(UTC)
     begun_at = Heartbeat.objects.filter(name=name).values_list("started_at", flat=True).first()
     is_due = begun_at is None or begun_at + timedelta(days=1) <= now

@@ -149,5 +149,5 @@ def _processor() -> Any:
     from automation.events.ports import wiring
 
     if wiring.processor is None:
-        raise RuntimeError("There is nobody to process events. Add 'automation.events' to INSTALLED_APPS.")
+        raise RuntimeError("No event processor is configured. Add 'automation.events' to INSTALLED_APPS.")
     return wiring.processor

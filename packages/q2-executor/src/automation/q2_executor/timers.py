@@ -45,7 +45,7 @@ return #due
 
 
 def available() -> bool:
-    """Tell whether this broker can keep timers, and may."""
+    """Return whether this broker can keep timers, and may."""
     return conf().timers and broker.kind() in {Broker.ORM, Broker.REDIS}
 
 
@@ -56,7 +56,7 @@ def keep(target: Any, package: str, at: datetime) -> None:
 
 
 def missing(messages: Iterable[Message]) -> list[Message]:
-    """Give those of some timers of which none alike is kept yet: what a sweep repeats need not be there again."""
+    """Return the timers that are not queued yet: a sweep asks for the same ones again and again."""
     wanted = [message for message in messages if message.at is not None]
     if not wanted:
         return []
@@ -67,7 +67,7 @@ def missing(messages: Iterable[Message]) -> list[Message]:
 
 
 def _kept(since: datetime, until: datetime) -> Iterator[Kept]:
-    """Give the timers that are kept for this span of time."""
+    """Yield the timers that are kept for this span of time."""
     queue = broker.main_queue()
     if broker.kind() is Broker.REDIS:
         target = broker.broker_for(queue)
@@ -120,7 +120,7 @@ def _look_after(queue: str) -> None:
 
 
 def _look(queue: str) -> float:
-    """Move what is due; give the seconds until the next look."""
+    """Move what is due; return the seconds until the next look."""
     from redis import RedisError
 
     try:

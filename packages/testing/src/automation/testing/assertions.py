@@ -18,7 +18,7 @@ __all__ = ["Assertions"]
 
 
 class Assertions:
-    """What a Harness tells and asserts. Where a run is asked for, give a Run, a `WorkflowRun`, an id, or the workflow.
+    """What a Harness tells and asserts. Where a run is asked for, pass a Run, a `WorkflowRun`, an id, or the workflow.
 
     A workflow (class or name) stands for its only run, or with `about=instance` for its only run about that instance;
     with more than one of them the failure lists them.
@@ -30,20 +30,20 @@ class Assertions:
     # Looking
 
     def run(self, run: Any, *, about: Any = None) -> "Run":
-        """Give the run as it is stored now."""
+        """Return the run as it is stored now."""
         stored: Run = run_of(run, about)
         return stored
 
     def runs(self, workflow: Any = None, *, about: Any = None) -> "list[Run]":
-        """Give the runs, oldest first: of one workflow, about one instance, or all."""
+        """Return the runs, oldest first: of one workflow, about one instance, or all."""
         return runs_of(workflow, about)
 
     def context(self, run: Any) -> dict[str, Any]:
-        """Give the run's Context as stored: a dict of JSON values, empty before the run has begun."""
+        """Return the run's Context as stored: a dict of JSON values, empty before the run has begun."""
         return dict(run_of(run).data or {})
 
     def event(self, instance: Any, name: str) -> "Event":
-        """Give the current event of this name about the instance."""
+        """Return the current event of this name about the instance."""
         found = events_of(instance, name)
         if not found:
             raise AssertionError(f"{instance!r} has no event {name!r}. {_known_events(instance)}")
@@ -51,7 +51,7 @@ class Assertions:
         return current
 
     def timeline(self, run: Any) -> str:
-        """Give the run's story: what it is, why it does not move, and each attempt."""
+        """Return the run's story: what it is, why it does not move, and each attempt."""
         return run_story(run_of(run))
 
     # Runs

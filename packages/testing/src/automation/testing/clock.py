@@ -36,7 +36,7 @@ class Itinerary(Protocol):
     """What happens on the way when a clock moves: the clock stops at each due moment, in order."""
 
     def arrive(self) -> datetime | None:
-        """Do everything that is due now; give the earliest later moment at which something is, or None."""
+        """Do everything that is due now; return the earliest later moment at which something is, or None."""
         ...
 
 
@@ -69,15 +69,15 @@ class FakeClock:
     # Reading
 
     def now(self) -> datetime:
-        """Give the current time, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
         return self._now
 
     def local(self, zone: Zone = None) -> datetime:
-        """Give the current time as a wall clock in `zone` shows it."""
+        """Return the current time as a wall clock in `zone` shows it."""
         return self._now.astimezone(self._zone_of(zone))
 
     def instant(self, at: datetime | str, zone: Zone = None) -> datetime:
-        """Give the moment, aware in UTC, at which a wall clock in `zone` shows `at`.
+        """Return the moment, aware in UTC, at which a wall clock in `zone` shows `at`.
 
         An `at` with an offset of its own is only converted. Raises ValueError for a wall time that does not exist in
         the zone (clocks go forward over it), or that exists twice (clocks go back over it) and has no offset.
@@ -88,7 +88,7 @@ class FakeClock:
         return _unambiguous(wall, self._zone_of(zone))
 
     def next_change(self, zone: Zone = None) -> datetime:
-        """Give the next moment at which wall clocks in `zone` are put forward or back. ValueError if they never are."""
+        """Return the next moment at which wall clocks in `zone` change. ValueError if they never do."""
         where = self._zone_of(zone)
         for day in range(_SEARCHED_DAYS):
             early = self._now + day * _A_STEP_OF_THE_SEARCH

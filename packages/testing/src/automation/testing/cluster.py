@@ -39,7 +39,7 @@ class RunningCluster:
     """What the cluster says."""
 
     def wait_until(self, condition: Callable[[], Any], *, within: timedelta = timedelta(seconds=60)) -> Any:
-        """Wait, in real time, until the condition holds; give its value. Raises AssertionError with the log's end."""
+        """Wait, in real time, until the condition holds; return its value. Raises AssertionError with the log's end."""
         end = time.monotonic() + within.total_seconds()
         while time.monotonic() < end:
             if found := condition():

@@ -13,7 +13,7 @@ _logger = logging.getLogger("automation.testing")
 
 
 def run_commit_hooks(on_death: Callable[[], None] | None = None) -> int:
-    """Run, in order, what `transaction.on_commit` has put off until the end of the test; give how many ran.
+    """Run, in order, what `transaction.on_commit` has put off until the end of the test; return how many ran.
 
     Nothing is done where commits are real. What a hook puts off in its turn runs as well. A robust hook that raises
     is logged, and the others run, as after a real commit. A hook in which a WorkerDied is raised ends there;
@@ -30,7 +30,7 @@ def run_commit_hooks(on_death: Callable[[], None] | None = None) -> int:
 
 
 def is_inside_a_block() -> bool:
-    """Tell whether the test itself is inside `transaction.atomic()`, so that nothing of what it does is committed."""
+    """Return whether the test itself is inside `transaction.atomic()`, so that nothing of what it does is committed."""
     return any(_is_inside_a_block(connection) for connection in _connections())
 
 

@@ -71,7 +71,7 @@ class Passage:
     kill_at: int | None = None
     """Which of the points passed, counted from 1; None kills nobody, and 0 everybody."""
     is_at_work: Callable[[], bool] = lambda: True
-    """Tell whether a worker is at work now: the process of the test itself is never killed."""
+    """Says whether a worker is at work now: the process of the test itself is never killed."""
     passed: int = 0
     names: set[str] = field(default_factory=set)
     """The points that were passed at least once."""
@@ -114,7 +114,7 @@ class Passage:
 
 
 def points() -> dict[str, Any]:
-    """Give every point at which a worker can die, with the module that has it: the engine's, then those of events."""
+    """Return every point at which a worker can die, with the module that has it: the engine's, then those of events."""
     modules = [
         import_module(module)
         for package, module in _FAULTS.items()
@@ -138,7 +138,7 @@ def release_what_the_dead_held() -> None:
 
 
 def outcome_of(returned: Any) -> dict[str, Any]:
-    """Give how a story ended, without what differs from one telling to the next (keys that the database numbers)."""
+    """Return how a story ended, without what differs from one telling to the next (keys that the database numbers)."""
     owed = Owed()
     outcome: dict[str, Any] = {"returned": returned}
     if owed.sees_runs:
@@ -153,7 +153,7 @@ def outcome_of(returned: Any) -> dict[str, Any]:
 
 
 def compare(expected: dict[str, Any], found: dict[str, Any]) -> str:
-    """Give the differences as lines, or an empty text when there are none."""
+    """Return the differences as lines, or an empty text when there are none."""
     changed = [kind for kind in expected if expected[kind] != found[kind]]
     return "\n".join(f"{kind}: {found[kind]!r}\n{' ' * len(kind)}  instead of {expected[kind]!r}" for kind in changed)
 

@@ -14,7 +14,7 @@ __all__ = ["database_from_env"]
 
 
 def database_from_env(name: str, *, variable: str = "AUTOMATION_TEST_DATABASE") -> dict[str, Any]:
-    """Give the `DATABASES` entry for the database that `variable` names; `name` is the database's own name.
+    """Return the `DATABASES` entry for the database that `variable` names; `name` is the database's own name.
 
     SQLite is on disk, in WAL mode with IMMEDIATE transactions, as we advise for production: threads and other
     processes then see what a test commits. Raises ValueError for a kind that is not known.
@@ -33,7 +33,7 @@ def database_from_env(name: str, *, variable: str = "AUTOMATION_TEST_DATABASE") 
 
 
 def sqlite(path: Path) -> dict[str, Any]:
-    """Give the entry for a SQLite file with the options we advise: WAL, IMMEDIATE, a generous busy timeout."""
+    """Return the entry for a SQLite file with the options we advise: WAL, IMMEDIATE, a generous busy timeout."""
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": str(path),

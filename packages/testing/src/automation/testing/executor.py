@@ -98,7 +98,7 @@ class FakeExecutor:
         return tuple(message for message in self.pending if message.due_at <= now)
 
     def next_due(self, after: datetime) -> datetime | None:
-        """Give the earliest time later than `after` at which a message is due."""
+        """Return the earliest time later than `after` at which a message is due."""
         return min((message.due_at for message in self._queue if message.due_at > after), default=None)
 
     # Running
@@ -115,7 +115,7 @@ class FakeExecutor:
         return message
 
     def run_until_idle(self, limit: int = 10_000) -> int:
-        """Run messages until none is due now; give how many ran.
+        """Run messages until none is due now; return how many ran.
 
         The clock does not move, so what is due later stays queued. Raises NeverIdleError after `limit` messages, or
         when one thing has asked to be worked on a thousand times in this one moment.
@@ -130,7 +130,7 @@ class FakeExecutor:
                 limit = ran + 1
                 break
         raise NeverIdleError(
-            f"After {limit} messages there is still work due now: something starts itself for ever. Queued:\n{self}"
+            f"After {limit} messages there is still work due now: something keeps starting itself. Queued:\n{self}"
         )
 
     # Misbehaving
@@ -141,13 +141,13 @@ class FakeExecutor:
         self._random = random.Random(self.faults.seed)
 
     def drop(self, messages: Iterable[Message] | None = None) -> int:
-        """Lose these messages, or all; give how many were lost."""
+        """Lose these messages, or all; return how many were lost."""
         lost = self._chosen(messages)
         self._queue = [message for message in self._queue if message not in lost]
         return len(lost)
 
     def duplicate(self, messages: Iterable[Message] | None = None) -> int:
-        """Queue these messages, or all, once more; give how many."""
+        """Queue these messages, or all, once more; return how many."""
         doubled = self._chosen(messages)
         self._queue.extend(doubled)
         return len(doubled)
@@ -164,7 +164,7 @@ class FakeExecutor:
         self.misbehave(self.faults)
 
     def delay(self, by: timedelta, messages: Iterable[Message] | None = None) -> int:
-        """Let these messages, or all, arrive later; give how many."""
+        """Let these messages, or all, arrive later; return how many."""
         late = self._chosen(messages)
         self._queue = [replace(each, due_at=each.due_at + by) if each in late else each for each in self._queue]
         return len(late)
@@ -236,7 +236,7 @@ def _storage_commit(action: Callable[[], None]) -> None:
 
 
 def _commit_on(alias: str) -> _Committed:
-    """Give what calls an action with the commit on a database; without Django there is none to wait for."""
+    """Return what calls an action with the commit on a database; without Django there is none to wait for."""
     return partial(after_commit, alias=alias) if "django.db" in sys.modules else lambda action: action()
 
 

@@ -100,21 +100,21 @@ class Harness(Assertions):
     # Verbs
 
     def start(self, workflow: Any, *, run_key: str | None = None, **kwargs: Any) -> "Run":
-        """Start a workflow, by name or class, let happen what is due, and give the run as it is then."""
+        """Start a workflow, by name or class, let happen what is due, and return the run as it is then."""
         refuse_under_loop()
         run = engine().start(workflow, run_key=run_key, **kwargs)
         self.run_until_idle()
         return self.run(run)
 
     def signal(self, name: str, payload: Any = None, *, key: str | None = None, run_id: Any = None) -> Any:
-        """Send a signal, let happen what is due, and give the signal's id."""
+        """Send a signal, let happen what is due, and return the signal's id."""
         refuse_under_loop()
         sent = engine().signal(name, payload, key=key, run_id=run_id)
         self.run_until_idle()
         return sent
 
     def save(self, instance: Saved, *others: Any, **changes: Any) -> Saved:
-        """Set the given fields, save, let happen what is due, and give the instance (the first of several)."""
+        """Set the given fields, save, let happen what is due, and return the instance (the first of several)."""
         refuse_under_loop()
         for each in (instance, *others):
             for name, value in changes.items():
@@ -153,7 +153,7 @@ class Harness(Assertions):
             self.clock.advance_to(min(due_at, self.next_due() or due_at))
 
     def commit(self) -> int:
-        """Run only what waits for the commit of what the test has saved; give how many hooks ran."""
+        """Run only what waits for the commit of what the test has saved; return how many hooks ran."""
         return self._rounds.commit()
 
     @contextmanager
@@ -234,7 +234,7 @@ class Harness(Assertions):
             yield
 
     def run_to_end(self, run: Any, *, within: timedelta = timedelta(days=366)) -> "Run":
-        """Move the clock from one due moment to the next until the run has ended; give it as it is then.
+        """Move the clock from one due moment to the next until the run has ended; return it as it is then.
 
         Raises AssertionError with the run's timeline when nothing is left to wait for, or `within` is over.
         """
@@ -248,13 +248,13 @@ class Harness(Assertions):
         return stored
 
     def next_due(self) -> datetime | None:
-        """Give the next moment at which something is due: a message, a run, an event or a delivery."""
+        """Return the next moment at which something is due: a message, a run, an event or a delivery."""
         return self._rounds.next_due()
 
     # Inside
 
     def _tell(self, story: Callable[[], Any], kill_at: int | None) -> tuple[Passage, dict[str, Any] | str]:
-        """Tell the story from the beginning, with one death or none; give the outcome, or the claim that failed."""
+        """Tell the story from the beginning, with one death or none; return the outcome, or the claim that failed."""
         began = self.clock.now()
         passage = Passage(kill_at=kill_at, is_at_work=self._is_at_work)
         with undone(), self._storage_again(), self._dying(passage):

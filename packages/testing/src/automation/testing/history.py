@@ -20,7 +20,7 @@ __all__ = [
 
 
 def runs_of(workflow: Any = None, about: Any = None) -> list[Any]:
-    """Give the runs, oldest first: of one workflow (a class or a name), about one instance, or all."""
+    """Return the runs, oldest first: of one workflow (a class or a name), about one instance, or all."""
     name = None if workflow is None else workflow_name(workflow)
     subject = None if about is None else reference(about)
     return [
@@ -31,7 +31,7 @@ def runs_of(workflow: Any = None, about: Any = None) -> list[Any]:
 
 
 def run_of(run: Any, about: Any = None) -> Any:
-    """Give a run as it is stored now. `run` is a Run, a row, an id, or the workflow of which there is just one run.
+    """Return a run as it is stored now. `run` is a Run, a row, an id, or the workflow of which there is just one run.
 
     With `about`, the workflow needs to have just one run about that instance. Raises AssertionError where there is no
     such run, or more than one.
@@ -49,7 +49,7 @@ def run_of(run: Any, about: Any = None) -> Any:
 
 
 def attempts_of(run_id: UUID) -> Sequence[Any]:
-    """Give what was tried of a run's steps, oldest first."""
+    """Return what was tried of a run's steps, oldest first."""
     storage = _storage()
     if hasattr(storage, "alias"):
         return list(_models().WorkflowAttempt.objects.using(storage.alias).filter(run_id=run_id).order_by("revision"))
@@ -57,13 +57,13 @@ def attempts_of(run_id: UUID) -> Sequence[Any]:
 
 
 def events_of(instance: Any, name: str | None = None) -> list[Any]:
-    """Give the events of an instance as they are stored now, oldest occurrence first; of one name, or all."""
+    """Return the events of an instance as they are stored now, oldest occurrence first; of one name, or all."""
     events = _events().Event.objects.for_entity(instance)
     return [event for event in events if name in {None, event.event_name}]
 
 
 def deliveries_of(callback: Any, instance: Any = None) -> list[Any]:
-    """Give the calls owed to and made of a callback (the function or its name), for one instance or all."""
+    """Return the calls owed to and made of a callback (the function or its name), for one instance or all."""
     rows = (
         _events()
         .EventDelivery.objects.filter(callback=callback_name(callback))
@@ -77,7 +77,7 @@ def deliveries_of(callback: Any, instance: Any = None) -> list[Any]:
 
 
 def callback_name(callback: Any) -> str:
-    """Give the name under which the calls of a callback are stored: the one it was registered with."""
+    """Return the name under which the calls of a callback are stored: the one it was registered with."""
     if isinstance(callback, str):
         return callback
     for registered in import_module("automation.events.callbacks").callback_registry.all():
@@ -87,14 +87,14 @@ def callback_name(callback: Any) -> str:
 
 
 def workflow_name(workflow: Any) -> str:
-    """Give the name under which the runs of a workflow are stored."""
+    """Return the name under which the runs of a workflow are stored."""
     if isinstance(workflow, str):
         return workflow
     return str(registry().to_start(workflow).name)
 
 
 def reference(instance: Any) -> str:
-    """Give `app_label.model:pk` of an instance, as runs and events name what they are about."""
+    """Return `app_label.model:pk` of an instance, as runs and events name what they are about."""
     return f"{instance._meta.concrete_model._meta.label_lower}:{instance.pk}"
 
 

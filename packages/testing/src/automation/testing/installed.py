@@ -23,51 +23,51 @@ __all__ = [
 
 
 def wirings() -> list[Any]:
-    """Give the wiring of each package that is installed: where a clock or an executor is plugged in."""
+    """Return the wiring of each package that is installed: where a clock or an executor is plugged in."""
     return [wiring for wiring in (events_wiring(), workflows_wiring()) if wiring is not None]
 
 
 def events_wiring() -> Any:
-    """Give the wiring of events, or None when the package is not installed."""
+    """Return the wiring of events, or None when the package is not installed."""
     return _wiring("automation.events")
 
 
 def workflows_wiring() -> Any:
-    """Give the wiring of workflows, or None when the package is not installed."""
+    """Return the wiring of workflows, or None when the package is not installed."""
     return _wiring("automation.workflows")
 
 
 def engine() -> Any:
-    """Give the engine. Raises RuntimeError with the remedy when workflows are not installed."""
+    """Return the engine. Raises RuntimeError with the remedy when workflows are not installed."""
     if find_spec("automation.workflows") is None:
         raise RuntimeError("This needs workflows: install automation-workflows beside automation-testing.")
     return import_module("automation.workflows.core").engine
 
 
 def registry() -> Any:
-    """Give the registry of workflows. Raises as `engine` does."""
+    """Return the registry of workflows. Raises as `engine` does."""
     engine()
     return import_module("automation.workflows.authoring.registry").registry
 
 
 def is_inside_a_step() -> bool:
-    """Tell whether what asks is called by a step that is running."""
+    """Return whether what asks is called by a step that is running."""
     context = sys.modules.get("automation.workflows.authoring.context")
     return context is not None and context.current_scope() is not None
 
 
 def events_models() -> ModuleType | None:
-    """Give the models module of events when Django is set up and has the app, else None."""
+    """Return the models module of events when Django is set up and has the app, else None."""
     return _models("automation.events")
 
 
 def workflows_models() -> ModuleType | None:
-    """Give the models module of workflows when Django is set up and has the app, else None."""
+    """Return the models module of workflows when Django is set up and has the app, else None."""
     return _models("automation.workflows")
 
 
 def database_is_open() -> bool:
-    """Tell whether this test may use the database: pytest-django and SimpleTestCase forbid it to tests that do not ask.
+    """Return whether this test may use the database, which pytest-django and SimpleTestCase forbid by default.
 
     Where it is forbidden, no row can be due.
     """

@@ -50,14 +50,14 @@ class Owed:
         return Look(due=frozenset(due | self._signals()), next_at=min(later, default=None))
 
     def next_sleeper(self, after: datetime) -> datetime | None:
-        """Give the earliest moment later than `after` at which a run only waits for time: a sleep, or a retry."""
+        """Return the earliest moment later than `after` at which a run only waits for time: a sleep, or a retry."""
         if not self.sees_runs:
             return None
         live = self._storage.due(after + _FAR, _ALL)
         return min((run.wake_at for run in live if _sleeps(run) and run.wake_at > after), default=None)
 
     def ready(self) -> list[UUID]:
-        """Give the runs that may be worked on now: there is a message for each in the project's own queue."""
+        """Return the runs that may be worked on now: there is a message for each in the project's own queue."""
         if not self.sees_runs:
             return []
         return [run.id for run in self._storage.due(datetime.now(UTC) + _FAR, _ALL) if run.status == "ready"]
@@ -94,12 +94,12 @@ class Owed:
 
 
 def _sleeps(run: Any) -> bool:
-    """Tell whether a run that has begun waits for a time and for nothing else."""
+    """Return whether a run that has begun waits for a time and for nothing else."""
     return run.status == "waiting" and run.data is not None and run.wake_at and not (run.wait and run.wait.signal)
 
 
 def _event_rows() -> Iterator[Any]:
-    """Give the tables of events that have a due time, on every database that has them, as querysets."""
+    """Yield the tables of events that have a due time, on every database that has them, as querysets."""
     models = events_models()
     assert models is not None, "asked only where events are installed"
     for alias in import_module("automation.events.databases").aliases():

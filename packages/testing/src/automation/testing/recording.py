@@ -29,11 +29,11 @@ class Recording:
     """Names of signals that were sent, those of events (`event:...`) included."""
 
     def calls(self, callback: Any) -> bool:
-        """Tell whether the callback (the function or its name) is owed a call."""
+        """Return whether the callback (the function or its name) is owed a call."""
         return callback_name(callback) in self.callbacks
 
     def starts(self, workflow: Any) -> bool:
-        """Tell whether the workflow (the class or its name) was started or reserved."""
+        """Return whether the workflow (the class or its name) was started or reserved."""
         return workflow_name(workflow) in self.workflows
 
     def __str__(self) -> str:

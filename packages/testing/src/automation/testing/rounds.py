@@ -27,21 +27,21 @@ class Rounds:
         self.executor = executor
         self.owed = Owed()
         self.is_busy = False
-        """Work is being done, or is to be left alone: what asks for more is followed up by whoever is at it."""
+        """Work is being done or held back: a call from within does nothing, the outer call finishes the work."""
         self.is_sweeping = False
         """What runs now is a sweep, or what follows a commit: work that is done for no message."""
         self._on_death = on_death
 
     def arrive(self) -> datetime | None:
-        """Do everything that is due now; give the earliest later moment at which something is, or None."""
+        """Do everything that is due now; return the earliest later moment at which something is, or None."""
         return self._next_due(self.go())
 
     def next_due(self) -> datetime | None:
-        """Give the earliest later moment at which something is due: a message, a run, an event or a delivery."""
+        """Return the earliest later moment at which something is due: a message, a run, an event or a delivery."""
         return self._next_due(self.owed.look())
 
     def go(self, limit: int = LIMIT) -> Look:
-        """Do what is due until nothing more is; give the last look at what is stored. Raises NeverIdleError."""
+        """Do what is due until nothing more is; return the last look at what is stored. Raises NeverIdleError."""
         if self.is_busy:
             return Look()
         if self.owed.sees_events or self.owed.sees_runs:
@@ -59,7 +59,7 @@ class Rounds:
         raise NeverIdleError(f"After {limit} sweeps there is still work due now. Queued:\n{self.executor}")
 
     def commit(self) -> int:
-        """Run what waits for a commit that never comes; give how many hooks ran."""
+        """Run what waits for a commit that never comes; return how many hooks ran."""
         with swapped(self, "is_sweeping", True):
             return run_commit_hooks(self._on_death)
 
@@ -68,7 +68,7 @@ class Rounds:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _sweep(self) -> Look:
-        """Look for what is due and has no message, as the schedules do; give what is due then."""
+        """Look for what is due and has no message, as the schedules do; return what is due then."""
         for look in self._looks():
             try:
                 with swapped(self, "is_sweeping", True):
@@ -87,7 +87,7 @@ class Rounds:
 
 @contextmanager
 def own_rounds() -> Iterator[Rounds | None]:
-    """Give the rounds of a clock that moves alone, with the project's own wiring; None where nothing could be due.
+    """Yield the rounds of a clock that moves alone, with the project's own wiring; None where nothing could be due.
 
     A FakeExecutor that is plugged in is worked off. A real queue has no worker in a test: inside the block a
     FakeExecutor has its place, so that what is due is done here. Inside `transaction.atomic()` of the test nothing is

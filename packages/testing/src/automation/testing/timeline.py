@@ -10,12 +10,12 @@ __all__ = ["call_story", "event_story", "run_story"]
 
 
 def run_story(run: Any) -> str:
-    """Give what a run is, why it does not move, and each attempt with its time."""
+    """Return what a run is, why it does not move, and each attempt with its time."""
     return "\n".join([_headline(run), *_indented(_standstill(run)), *_indented(_past(run))])
 
 
 def event_story(event: Any) -> str:
-    """Give what an event is and why it does not move."""
+    """Return what an event is and why it does not move."""
     lines = [f"{event.event_name} of {event.entity_type}:{event.entity_id} is {event.status.upper()}"]
     if event.at is not None:
         lines.append(f"  at {_when(event.at)}")
@@ -24,7 +24,7 @@ def event_story(event: Any) -> str:
 
 
 def call_story(delivery: Any) -> str:
-    """Give which call is owed or was made, how often it was tried, when it is next, and why it does not move."""
+    """Return which call is owed or was made, how often it was tried, when it is next, and why it does not move."""
     event = delivery.event
     parts = [f"for {event.event_name} of {event.entity_type}:{event.entity_id} is {delivery.status.upper()}"]
     parts += [f"tried {delivery.attempts} time(s)"] if delivery.attempts else []

@@ -127,15 +127,15 @@ class WorkflowRunAdmin(_OnlyLooking):
     # Permissions of the verbs
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        """Tell who may retry."""
+        """Return whether the user may retry."""
         return self._may(request, "retry")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Tell who may cancel."""
+        """Return whether the user may cancel."""
         return self._may(request, "cancel")
 
     def has_pause_permission(self, request: HttpRequest) -> bool:
-        """Tell who may pause and resume."""
+        """Return whether the user may pause and resume."""
         return self._may(request, "pause")
 
     def _may(self, request: HttpRequest, verb: str) -> bool:
@@ -179,7 +179,7 @@ class WorkflowRunAdmin(_OnlyLooking):
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), "verbs": verbs})
 
     def _verbs_for(self, request: HttpRequest, run: WorkflowRun | None) -> list[str]:
-        """Give what this person may do, and the run's status allows."""
+        """Return what this person may do, and the run's status allows."""
         if run is None:
             return []
         status = WorkflowStatus(run.status)
@@ -229,17 +229,17 @@ class WorkflowRunAdmin(_OnlyLooking):
 
     @admin.display(description=_("run"), ordering="id")
     def short_id(self, run: WorkflowRun) -> str:
-        """Give the part of the id that differs."""
+        """Return the part of the id that differs."""
         return str(run.pk)[-12:]
 
     @admin.display(description=_("why it is not moving"))
     def why_not_moving(self, run: WorkflowRun) -> str:
-        """Give the stored reason."""
+        """Return the stored reason."""
         return run.why or ("" if run.next_at else gettext("it has ended"))
 
-    @admin.display(description=_("looked at next"), ordering="next_at")
+    @admin.display(description=_("next check at"), ordering="next_at")
     def due(self, run: WorkflowRun) -> str:
-        """Give when the system looks at it next."""
+        """Return when the system looks at it next."""
         return _shown(run.next_at)
 
     @admin.display(description=_("about"))
@@ -320,7 +320,7 @@ class WorkflowSignalAdmin(_OnlyLooking):
 
 
 def _shown(moment: datetime | None) -> str:
-    """Give a time in the reader's zone, to the second, because steps follow each other quickly."""
+    """Return a time in the reader's zone, to the second, because steps follow each other quickly."""
     if moment is None:
         return "-"
     local = localtime(moment) if is_aware(moment) else moment

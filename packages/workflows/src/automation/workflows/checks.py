@@ -36,7 +36,7 @@ def _unknown_keys(given: Iterable[str]) -> Iterator[CheckMessage]:
         near = get_close_matches(str(key), DEFAULTS, n=1)
         meant = f"Did you mean {near[0]!r}? " if near else ""
         yield Error(
-            f"AUTOMATION_WORKFLOWS has the key {key!r}, which means nothing.",
+            f"AUTOMATION_WORKFLOWS has the unknown key {key!r}.",
             hint=f"{meant}Known keys: {', '.join(sorted(DEFAULTS))}.",
             id="automation_workflows.E002",
         )
@@ -56,7 +56,7 @@ def _wrong_values(given: Any) -> Iterator[CheckMessage]:
             )
         elif (isinstance(value, int) and value <= 0) or (isinstance(value, timedelta) and value <= timedelta(0)):
             yield Error(
-                f"AUTOMATION_WORKFLOWS[{key!r}] is {value!r}; it must be more than nothing.",
+                f"AUTOMATION_WORKFLOWS[{key!r}] is {value!r}; it must be greater than zero.",
                 hint=f"The default is {default!r}.",
                 id="automation_workflows.E004",
             )
@@ -159,7 +159,7 @@ def _isolation(connection: BaseDatabaseWrapper, alias: str) -> Iterator[CheckMes
 
 
 def _isolation_level(connection: BaseDatabaseWrapper) -> str | None:
-    """Give the level that the settings ask for; None where they leave Django's default, which is READ COMMITTED."""
+    """Return the level that the settings ask for; None where they leave Django's default, which is READ COMMITTED."""
     options = connection.settings_dict.get("OPTIONS", {})
     if "isolation_level" not in options:
         return None

@@ -36,12 +36,12 @@ DEFAULTS: Mapping[str, Any] = {
 
 
 def setting(key: str) -> Any:
-    """Give a setting as it is now, so that `override_settings` works at once."""
+    """Return a setting as it is now, so that `override_settings` works at once."""
     return configured().get(key, DEFAULTS[key])
 
 
 def configured() -> Mapping[str, Any]:
-    """Give the dict of the project's settings. Raises ImproperlyConfigured when it is something else."""
+    """Return the dict of the project's settings. Raises ImproperlyConfigured when it is something else."""
     given = getattr(settings, "AUTOMATION_WORKFLOWS", {})
     if not isinstance(given, Mapping):
         raise ImproperlyConfigured(f"AUTOMATION_WORKFLOWS is {given!r}. Write a dict: {{'DATABASE': 'default'}}.")
@@ -49,14 +49,14 @@ def configured() -> Mapping[str, Any]:
 
 
 def database_alias() -> str:
-    """Give the alias of the database that holds runs, attempts and signals."""
+    """Return the alias of the database that holds runs, attempts and signals."""
     alias: str = setting("DATABASE")
     return alias
 
 
 @cache
 def policy() -> Policy:
-    """Give the engine's numbers. Made once, and again when the settings change."""
+    """Return the engine's numbers. Made once, and again when the settings change."""
     numbers = {name.lower(): setting(name) for name in _NUMBERS if name not in _COMPOSED}
     return Policy(
         **numbers,
@@ -67,7 +67,7 @@ def policy() -> Policy:
 
 
 def _imported(path: str | Callable[[str], str]) -> Callable[[str], str]:
-    """Give the function that a dotted path names; a function is given back as it is."""
+    """Return the function that a dotted path names; a function is given back as it is."""
     if not isinstance(path, str):
         return path
     function: Callable[[str], str] = import_string(path)

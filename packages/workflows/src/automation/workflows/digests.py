@@ -10,7 +10,7 @@ __all__ = ["address_digest", "digest", "key_digest", "occurrence_digest", "signa
 
 
 def digest(*parts: str) -> str:
-    """Give the SHA-256 of the parts as 64 hexadecimal digits.
+    """Return the SHA-256 of the parts as 64 hexadecimal digits.
 
     Each part carries its length, so that ("a", "b") is not ("ab",).
     """
@@ -23,12 +23,12 @@ def digest(*parts: str) -> str:
 
 
 def key_digest(run: Run) -> str | None:
-    """Give what makes (name, run_key) unique; None for a run without a key, of which there may be many."""
+    """Return what makes (name, run_key) unique; None for a run without a key, of which there may be many."""
     return None if run.run_key is None else digest("run_key", run.name, run.run_key)
 
 
 def occurrence_digest(run: Run) -> str | None:
-    """Give what makes (occurrence, name) unique; None for a run that no event planned or started.
+    """Return what makes (occurrence, name) unique; None for a run that no event planned or started.
 
     The generation is part of it: a date that was cleared and set again is another occurrence of the same event row.
     """
@@ -38,12 +38,12 @@ def occurrence_digest(run: Run) -> str | None:
 
 
 def address_digest(name: str, key: str) -> str:
-    """Give what a signal `name` and a wait for it share when the wait's `key` is what the signal is about."""
+    """Return what a signal `name` and a wait for it share when the wait's `key` is what the signal is about."""
     return digest("address", name, key)
 
 
 def signal_addresses(signal: Signal) -> Iterable[str]:
-    """Give a digest for each thing the signal is about: its key and its subjects."""
+    """Yield a digest for each thing the signal is about: its key and its subjects."""
     if signal.key is not None:
         yield address_digest(signal.name, user_key(signal.key))
     for subject in signal.subjects:

@@ -182,12 +182,12 @@ class DjangoStorage:
 
 
 def _reads_before_it_locks(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether transactions begin without the write lock: SQLite's DEFERRED, its default."""
+    """Return whether transactions begin without the write lock: SQLite's DEFERRED, its default."""
     return connection.vendor == "sqlite" and getattr(connection, "transaction_mode", None) in {None, "DEFERRED"}
 
 
 def _is_aborted(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether PostgreSQL refuses further statements; Django does not know of errors in plain queries."""
+    """Return whether PostgreSQL refuses further statements; Django does not know of errors in plain queries."""
     info = getattr(connection.connection, "info", None)
     status = getattr(info, "transaction_status", None)
     return connection.vendor == "postgresql" and getattr(status, "name", "") == "INERROR"
@@ -202,7 +202,7 @@ def _stored_or_itself(run: Run, stored: Mapping[str, Run]) -> Run:
 
 
 def _assignment(name: str, changes: Mapping[UUID, Mapping[str, Any]], connection: BaseDatabaseWrapper) -> Any:
-    """Give the value that all rows get, or the CASE that gives each its own."""
+    """Return the value that all rows get, or the CASE that gives each its own."""
     values = {run_id: columns[name] for run_id, columns in changes.items() if name in columns}
     first = next(iter(values.values()))
     if len(values) == len(changes) and all(_is_same(value, first) for value in values.values()):

@@ -15,11 +15,11 @@ from automation.workflows.runs.values import EntityRef
 
 __all__ = ["erase_entity"]
 
-_REASON = "erased: the data that it was about was deleted on request"
+_REASON = "erased: the data of its entity was deleted on request"
 
 
 def erase_entity(entity_type: str, entity_id: str, *, using: str | None = None) -> int:
-    """Empty the Contexts, payloads and error texts of every run and signal about an entity; give how many.
+    """Empty the Contexts, payloads and error texts of every run and signal about an entity; return how many.
 
     `entity_type` is `app_label.model`. Runs that have not ended are cancelled first, with their children: they cannot
     go on without what they know. What keeps a key or an occurrence from starting twice stays. Safe to call twice.

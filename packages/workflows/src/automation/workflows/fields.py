@@ -100,5 +100,5 @@ class JsonText(_Text):
         return value
 
     def value_to_string(self, obj: models.Model) -> Any:
-        """Give serializers the JSON value itself, so that `dumpdata` and `loaddata` keep it."""
+        """Return serializers the JSON value itself, so that `dumpdata` and `loaddata` keep it."""
         return self.value_from_object(obj)

@@ -39,14 +39,14 @@ class Arrow:
 
 
 def mermaid(definition: WorkflowDefinition) -> str:
-    """Give the diagram of a workflow."""
+    """Return the diagram of a workflow."""
     title = json.dumps(f"{definition.name} (version {definition.version})")
     lines = [f"{arrow.source} --> {arrow.target}: {_plain(arrow.label)}" for arrow in arrows(definition)]
     return "\n".join(["---", f"title: {title}", "---", "stateDiagram-v2", *(f"    {line}" for line in lines)])
 
 
 def arrows(definition: WorkflowDefinition) -> list[Arrow]:
-    """Give the ways between the steps, as far as the source tells, in the order in which they are written."""
+    """Return the ways between the steps, as far as the source tells, in the order in which they are written."""
     found = [Arrow(_END, definition.start_step, _beginning(definition))]
     for step in definition.steps.values():
         found += _ways_out(step)
@@ -87,7 +87,7 @@ def _ways(source: str, word: str, call: ast.Call) -> Iterator[Arrow]:
 
 
 def _about(call: ast.Call) -> str:
-    """Give the name of the signal, event or child, where it is written out."""
+    """Return the name of the signal, event or child, where it is written out."""
     first = call.args[0] if call.args else None
     match first:
         case ast.Constant(value=str() as text):
@@ -107,7 +107,7 @@ def _named(node: ast.expr | None) -> str | None:
 
 
 def _word(called: ast.expr, function: Callable[..., Any]) -> str | None:
-    """Give which of our words is called, whatever name it was imported under."""
+    """Return which of our words is called, whatever name it was imported under."""
     match called:
         case ast.Attribute(value=value, attr="for_signal"):
             return _word(value, function)

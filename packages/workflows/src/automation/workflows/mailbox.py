@@ -116,7 +116,7 @@ class DjangoMailbox:
         return MailboxPosition.objects.using(self._alias).filter(pk=_POSITION_ROW)
 
     def _allot(self) -> int:
-        """Give the next position. The row stays locked until the transaction ends, so order is that of commits."""
+        """Return the next position. The row stays locked until the transaction ends, so order is that of commits."""
         while not self._positions().update(value=F("value") + 1):
             MailboxPosition.objects.using(self._alias).bulk_create(
                 [MailboxPosition(pk=_POSITION_ROW)], ignore_conflicts=True
@@ -124,7 +124,7 @@ class DjangoMailbox:
         return self.position()
 
     def _delivered(self, run_id: UUID, wait: StandingWait) -> Iterator[WorkflowSignal]:
-        """Give delivered signals that may end the wait, by position: addressed ones and broadcasts."""
+        """Yield delivered signals that may end the wait, by position: addressed ones and broadcasts."""
         delivered = WorkflowSignal.objects.using(self._alias).filter(
             ~Exists(WorkflowReceipt.objects.filter(run_id=run_id, signal_id=OuterRef("signal_id"))), name=wait.signal
         )

@@ -78,7 +78,7 @@ class DjangoPlans:
 
 
 def _of_held(**values: Any) -> dict[str, Case]:
-    """Give updates that change WAITING and PAUSED rows, and leave those that a worker is at as they are."""
+    """Return updates that change WAITING and PAUSED rows, and leave those that a worker is at as they are."""
     changes = {name: _as_expression(name, value) for name, value in values.items()}
     return {name: Case(When(_HELD, then=change), default=F(name)) for name, change in changes.items()}
 
@@ -92,7 +92,7 @@ def _as_expression(name: str, value: Any) -> Any:
 
 
 def _date_of(dates: dict[str, datetime | None]) -> Combinable:
-    """Give the expression for the new date of a row's occurrence."""
+    """Return the expression for the new date of a row's occurrence."""
     if len(dates) == 1:
         return Value(next(iter(dates.values())), output_field=DateTimeField())
     return Case(

@@ -104,7 +104,7 @@ class WorkflowRunQuerySet(_Runs):
         return self.filter(held | Q(status=WorkflowStatus.READY, missing_since__isnull=False))
 
     def unmovable(self) -> Self:
-        """Narrow to live runs that no time, signal, worker or person is going to move. There are none, ever."""
+        """Narrow to live runs that no time, signal, worker or person will move. Invariant: there are none."""
         untimed = Q(status__in=[WorkflowStatus.READY, WorkflowStatus.RUNNING], next_at__isnull=True)
         unclaimed = Q(status=WorkflowStatus.RUNNING, claim_expires_at__isnull=True)
         nothing_awaited = Q(status=WorkflowStatus.WAITING, next_at__isnull=True, waiting_signal="")
@@ -124,26 +124,26 @@ class WorkflowRunQuerySet(_Runs):
     # Many at once: each run in a transaction of its own, or in the caller's
 
     def retry(self, from_step: str | None = None) -> int:
-        """Have the FAILED runs among these try again; give how many do."""
+        """Have the FAILED runs among these try again; return how many do."""
         return self._each(lambda run_id: _engine().retry(run_id, from_step))
 
     def cancel(self, reason: str = "cancelled by hand") -> int:
-        """Call off the runs among these that have not ended; give how many."""
+        """Call off the runs among these that have not ended; return how many."""
         return self._each(lambda run_id: _engine().cancel(run_id, reason=reason))
 
     def pause(self, reason: str = "paused by hand") -> int:
-        """Hold the runs among these that have not ended; give how many."""
+        """Hold the runs among these that have not ended; return how many."""
         return self._each(lambda run_id: _engine().pause(run_id, reason=reason))
 
     def resume(self) -> int:
-        """Let the runs among these that a person has paused go on; give how many."""
+        """Let the runs among these that a person has paused go on; return how many."""
         return self._each(lambda run_id: _engine().resume(run_id))
 
     def _each(self, verb: Callable[[UUID], bool]) -> int:
         return sum(_took_effect(verb, run_id) for run_id in self._ids())
 
     def _ids(self) -> Iterator[UUID]:
-        """Give the ids as they are now, in their order, read in pieces: a verb may take a row out of the filter."""
+        """Yield the ids as they are now, in their order, read in pieces: a verb may take a row out of the filter."""
         ids = self.order_by("pk").values_list("pk", flat=True)
         last: UUID | None = None
         while True:

@@ -32,7 +32,7 @@ _BATCH = 500
 
 
 def cleanup(now: datetime | None = None, *, using: str | None = None) -> Mapping[str, int]:
-    """Delete what has been kept long enough, in short transactions; give how much, by kind.
+    """Delete what has been kept long enough, in short transactions; return how much, by kind.
 
     Safe to call twice, side by side, and to interrupt: each batch stands for itself.
     """
@@ -141,7 +141,7 @@ def _delete_channels(alias: str) -> int:
 
 
 def _overgrown(alias: str) -> Iterator[UUID]:
-    """Give live runs that have moved more often than history is kept for."""
+    """Yield live runs that have moved more often than history is kept for."""
     rows = WorkflowRun.rows.using(alias).filter(status__in=LIVE, revision__gt=setting("HISTORY_LENGTH"))
     yield from rows.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=_BATCH)
 

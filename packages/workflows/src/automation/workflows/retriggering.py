@@ -72,7 +72,7 @@ class _Reserved:
 
 
 def retrigger(occurrence_ids: Sequence[str] | None, *, using: str) -> list[str]:
-    """Let the reserved starts of these occurrences (None: of all) be as this release reserves them; give whose changed.
+    """Update the reserved starts of these occurrences (None: of all) to this release; return whose changed.
 
     Those of triggers that this release does not have are left: another process may have them.
     """
@@ -89,7 +89,7 @@ def retrigger(occurrence_ids: Sequence[str] | None, *, using: str) -> list[str]:
 
 
 def withdraw_untriggered(*, using: str, dry_run: bool) -> int:
-    """Cancel the reserved starts that this release would not reserve; give how many."""
+    """Cancel the reserved starts that this release would not reserve; return how many."""
     count = 0
     for chunk in _chunks(None, using=using):
         gone = [run.id for run in chunk if run.wanted is None]

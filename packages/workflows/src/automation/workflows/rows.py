@@ -68,12 +68,12 @@ _TIMES = (
 
 
 def run_row(run: Run) -> WorkflowRun:
-    """Give a new row for a run."""
+    """Return a new row for a run."""
     return WorkflowRun(**run_columns(run))
 
 
 def run_columns(run: Run) -> dict[str, Any]:
-    """Give every column of a run's row."""
+    """Return every column of a run's row."""
     return {
         **{name: getattr(run, name) for name in _SAME + _TIMES},
         "status": run.status.value,
@@ -89,7 +89,7 @@ def run_columns(run: Run) -> dict[str, Any]:
 
 
 def changed_columns(before: Run, after: Run) -> dict[str, Any]:
-    """Give the columns that a move changes.
+    """Return the columns that a move changes.
 
     JSON is compared by identity: equal values may differ in type (1, 1.0 and True), and must still be stored.
     """
@@ -112,7 +112,7 @@ def changed_columns(before: Run, after: Run) -> dict[str, Any]:
 
 
 def run_from_row(row: WorkflowRun) -> Run:
-    """Give the run that a row holds."""
+    """Return the run that a row holds."""
     values: dict[str, Any] = {name: getattr(row, name) for name in _SAME}
     values |= {name: _utc(getattr(row, name)) for name in _TIMES}
     return Run(
@@ -128,7 +128,7 @@ def run_from_row(row: WorkflowRun) -> Run:
 
 
 def attempt_row(attempt: Attempt) -> WorkflowAttempt:
-    """Give a new row for an attempt."""
+    """Return a new row for an attempt."""
     return WorkflowAttempt(
         run_id=attempt.run_id,
         revision=attempt.revision,
@@ -143,7 +143,7 @@ def attempt_row(attempt: Attempt) -> WorkflowAttempt:
 
 
 def signal_row(signal: Signal) -> WorkflowSignal:
-    """Give a new, undelivered row for a signal."""
+    """Return a new, undelivered row for a signal."""
     return WorkflowSignal(
         signal_id=signal.id,
         name=signal.name,
@@ -156,7 +156,7 @@ def signal_row(signal: Signal) -> WorkflowSignal:
 
 
 def signal_from_row(row: WorkflowSignal) -> Signal:
-    """Give the signal that a row holds."""
+    """Return the signal that a row holds."""
     return Signal(
         id=row.signal_id,
         name=row.name,
@@ -170,7 +170,7 @@ def signal_from_row(row: WorkflowSignal) -> Signal:
 
 
 def wait_columns(wait: StandingWait | None) -> dict[str, Any]:
-    """Give the columns by which a signal finds the waiting run, and the wait itself."""
+    """Return the columns by which a signal finds the waiting run, and the wait itself."""
     return {
         "wait": _to_json(wait),
         "waiting_signal": wait.signal if wait else "",
@@ -184,7 +184,7 @@ def _json(value: JsonObject | None) -> dict[str, Any] | None:
 
 
 def _utc(value: datetime | None) -> datetime | None:
-    """Leave no local time zone behind: arithmetic on aware local times follows the clock on the wall."""
+    """Convert to UTC: arithmetic on aware local times ignores changes of the clock."""
     return None if value is None else value.astimezone(UTC)
 
 

@@ -51,8 +51,8 @@ def test_give_up_on_takes_one_exception_or_several_and_their_children() -> None:
         ({"max_attempts": 0}, r"Retry\(max_attempts=0\) never runs the step. Use 1 or more"),
         ({"base_delay": 5}, r"Retry\(base_delay=5\) is not a duration. Use timedelta\(seconds=...\)"),
         ({"max_delay": timedelta(-1)}, "max_delay=.* is not a duration"),
-        ({"backoff_factor": 0.5}, "would hurry. Use 1.0 or more"),
-        ({"jitter": 2}, "is not a share. Use 0.0 to 1.0"),
+        ({"backoff_factor": 0.5}, "shortens delays. Use 1.0 or more"),
+        ({"jitter": 2}, "is outside 0.0 to 1.0"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(options: dict[str, object], says: str) -> None:

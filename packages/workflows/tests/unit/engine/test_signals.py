@@ -368,7 +368,7 @@ def test_names_that_users_may_not_send_are_refused(world: World, name: str, text
 
 
 def occurrence(number: str, entity: str, *about: str, name: str = "docs") -> Occurrence:
-    """Give an occurrence about `type:id` texts."""
+    """Return an occurrence about `type:id` texts."""
     first, *others = [EntityRef(type=ref.split(":")[0], id=ref.split(":")[1]) for ref in (entity, *about)]
     return Occurrence(id=number, name=name, entity=first, at=None, about=tuple(others), payload={"n": 1})
 

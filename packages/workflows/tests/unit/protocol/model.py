@@ -164,7 +164,7 @@ def _violations(model: Model, state: State) -> Iterator[str]:
 
 
 def _hopeless(before: dict[State, list[State]]) -> Iterator[State]:
-    """Give the states from which no way leads to an end: a lost wake-up, however long one waits."""
+    """Return the states from which no way leads to an end: a lost wake-up, however long one waits."""
     hopeful = {state for state in before if state.run.status in {DONE, CANCELLED}}
     pending = list(hopeful)
     while pending:
@@ -317,7 +317,7 @@ def _looked(model: Model, state: State, index: int, deliverer: Deliverer) -> Sta
 
 
 def _match(model: Model, state: State, name: str) -> int:
-    """Give the first delivered signal that ends a wait for `name`."""
+    """Return the first delivered signal that ends a wait for `name`."""
     found = [
         (sent.place, at)
         for at, sent in enumerate(state.sent)
@@ -363,7 +363,7 @@ def _cancel(model: Model, state: State) -> Next:
 
 
 def _wanted(model: Model, state: State) -> str | None:
-    """Give the name that the run waits for next; None when it has heard all."""
+    """Return the name that the run waits for next; None when it has heard all."""
     heard = len(set(state.run.consumed)) if model.protocol.receipts else len(state.run.consumed)
     return model.names[heard] if heard < len(model.names) else None
 
@@ -390,5 +390,5 @@ def _with(items: tuple[Any, ...], index: int, item: object) -> tuple[Any, ...]:
 
 
 def broken_by(model: Model, **rules: bool) -> set[str]:
-    """Explore the model with some rules broken; give the names of the promises that break."""
+    """Explore the model with some rules broken; return the names of the promises that break."""
     return set(explore(replace(model, protocol=replace(model.protocol, **rules)))[1])

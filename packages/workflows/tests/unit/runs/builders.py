@@ -23,7 +23,7 @@ SIGNAL = Signal(id=UUID(int=3), name="x", payload={"n": 1}, sent_at=NOW, positio
 
 
 def definition(*, on_fail: str | None = None) -> WorkflowDefinition:
-    """Give a workflow with the steps one, two and, if asked for, undo."""
+    """Return a workflow with the steps one, two and, if asked for, undo."""
 
     def body(self: Any) -> None: ...
 
@@ -44,7 +44,7 @@ def definition(*, on_fail: str | None = None) -> WorkflowDefinition:
 
 
 def run(status: WorkflowStatus = WorkflowStatus.READY, **changes: Any) -> Run:
-    """Give a run that is consistent in its status."""
+    """Return a run that is consistent in its status."""
     base = Run(
         id=RUN_ID,
         name="w",
@@ -73,7 +73,7 @@ def run(status: WorkflowStatus = WorkflowStatus.READY, **changes: Any) -> Run:
 
 
 def parent() -> Run:
-    """Give a run that waits for one child."""
+    """Return a run that waits for one child."""
     waiting = run(WorkflowStatus.WAITING, wake_at=None, next_at=None)
     wait = StandingWait(signal=children_signal(RUN_ID, 2), then="two")
     return replace(waiting, wait=wait, wake=gathering(waiting, [child()]), children_pending=1)
@@ -133,7 +133,7 @@ FAILURE = Wake(kind=WakeKind.FAILURE, cause=WakeKind.FAILURE, payload={"step": "
 
 
 def gathered_two() -> Run:
-    """Give a run that waits for two children."""
+    """Return a run that waits for two children."""
     waiting = parent()
     other = replace(child(), id=UUID(int=9))
     return replace(waiting, wake=gathering(waiting, [child(), other]), children_pending=2)

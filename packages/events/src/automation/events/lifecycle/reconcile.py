@@ -133,7 +133,7 @@ def judge(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
 
 
 def later(moment: datetime, by: timedelta) -> datetime:
-    """Give `moment + by`, or the last representable instant where that lies beyond it (dates of the year 9999)."""
+    """Return `moment + by`, or the last representable instant where that lies beyond it (dates of the year 9999)."""
     try:
         return moment + by
     except OverflowError:
@@ -141,7 +141,7 @@ def later(moment: datetime, by: timedelta) -> datetime:
 
 
 def earlier(moment: datetime, by: timedelta) -> datetime:
-    """Give `moment - by`, or the first representable instant where that lies before it."""
+    """Return `moment - by`, or the first representable instant where that lies before it."""
     return later(moment, -by)
 
 
@@ -189,7 +189,7 @@ def _settled_immediate(snapshot: Snapshot, existing: Existing, now: datetime) ->
 
 
 def _expired_by_mistake(snapshot: Snapshot, existing: Existing, now: datetime) -> bool:
-    """Tell whether a date that was too old has been corrected to one that still counts."""
+    """Return whether a date that was too old has been corrected to one that still counts."""
     assert snapshot.at is not None
     return existing.status is EventStatus.EXPIRED and snapshot.at >= earlier(now, snapshot.late_limit)
 
@@ -282,20 +282,20 @@ def _held_back(snapshot: Snapshot, existing: Existing, now: datetime) -> State:
 
 
 def _bound(snapshot: Snapshot, existing: Existing) -> datetime | None:
-    """Give the instant after which the condition may no longer come true, if there is one."""
+    """Return the instant after which the condition may no longer come true, if there is one."""
     if snapshot.late is None or existing.at is None:
         return None
     return later(existing.at, snapshot.late)
 
 
 def _bound_passed(snapshot: Snapshot, existing: Existing, now: datetime) -> bool:
-    """Tell whether it was found false at its time and has been so until the bound; an outage alone never expires it."""
+    """Return whether it was false at its time and stayed so until the bound; an outage alone never expires it."""
     bound = _bound(snapshot, existing)
     return existing.found_false_at is not None and bound is not None and now >= bound
 
 
 def _date_unknown(snapshot: Snapshot) -> bool:
-    """Tell whether the date itself could not be read; a failed condition leaves the date known."""
+    """Return whether the date itself could not be read; a failed condition leaves the date known."""
     return bool(snapshot.failure) and snapshot.at is None
 
 

@@ -20,11 +20,11 @@ class RetryPolicy:
     """The share of the delay that is added at random, so that what failed together is not tried together."""
 
     def exhausted(self, attempts: int) -> bool:
-        """Tell whether no try is left after `attempts`."""
+        """Return whether no try is left after `attempts`."""
         return attempts >= self.max_attempts
 
     def delay(self, attempts: int, random: Callable[[], float]) -> timedelta:
-        """Give the wait after the try number `attempts` (from 1); `random` gives a float in [0, 1).
+        """Return the wait after the try number `attempts` (from 1); `random` gives a float in [0, 1).
 
         >>> RetryPolicy(jitter=0).delay(3, lambda: 0.0)
         datetime.timedelta(seconds=80)

@@ -30,4 +30,4 @@ class DeliveryStatus(StrEnum):
     CANCELLED = "cancelled"
     """No longer owed: its event was cancelled, disarmed or superseded before the call had begun. Final."""
     PARKED = "parked"
-    """Owed, but no process that looked knows the callback. The first one that does makes it PENDING again."""
+    """Owed, but no process that checked it knows the callback. The first one that does makes it PENDING again."""

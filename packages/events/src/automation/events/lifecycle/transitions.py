@@ -66,7 +66,7 @@ TRANSITIONS: Mapping[EventStatus, Mapping[Cause, EventStatus]] = MappingProxyTyp
 
 
 def advance(status: EventStatus, cause: Cause) -> EventStatus:
-    """Give the status that follows `status` for this cause.
+    """Return the status that follows `status` for this cause.
 
     Raises `IllegalTransition` for a pair that the table does not list.
 

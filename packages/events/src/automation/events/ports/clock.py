@@ -10,7 +10,7 @@ class Clock(Protocol):
     """Tells the time. It decides when something happens, never whether: safety comes from guarded writes."""
 
     def now(self) -> datetime:
-        """Give the current time, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
         ...
 
 
@@ -18,5 +18,5 @@ class SystemClock:
     """The wall clock of this machine."""
 
     def now(self) -> datetime:
-        """Give the current time, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
         return datetime.now(UTC)

@@ -24,5 +24,5 @@ class Processor(Protocol):
         ...
 
     def deliver(self, delivery_ids: Sequence[UUID], *, using: str) -> int:
-        """Run these deliveries if they are still owed, each in its own transaction; give how many were run."""
+        """Run these deliveries if they are still owed, each in its own transaction; return how many were run."""
         ...

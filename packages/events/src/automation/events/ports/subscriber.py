@@ -76,11 +76,11 @@ class Subscriber(Protocol):
 
 @runtime_checkable
 class Fingerprinted(Protocol):
-    """A subscriber that hangs work on events ahead of time may say so; it is optional."""
+    """Optional: a subscriber that plans work ahead of events."""
 
     @property
     def fingerprint(self) -> str:
-        """A text that changes when what it hangs on armed events changes, such as its triggers.
+        """A text that changes when what it plans for armed events changes, such as its triggers.
 
         When it does, the processor announces everything that lies ahead once more, in chunks: by `derived` to a
         subscriber that has it, else by `armed`.
@@ -90,14 +90,14 @@ class Fingerprinted(Protocol):
 
 @runtime_checkable
 class Deriving(Protocol):
-    """A subscriber whose work ahead of time follows changes of the code, and not only grows by them; it is optional."""
+    """Optional: a subscriber that also moves planned work after a deploy, and does not only add to it."""
 
     def derived(self, occurrences: Sequence[Occurrence], *, using: str) -> None:
         """These lie ahead, as was announced before; the code has changed: add what is missing, move what differs."""
         ...
 
     def withdraw(self, *, dry_run: bool) -> int:
-        """Take back what hangs on events, has not begun, and is gone from the code; give how much.
+        """Take back what hangs on events, has not begun, and is gone from the code; return how much.
 
         `sync_events` calls it. `dry_run` only counts.
         """

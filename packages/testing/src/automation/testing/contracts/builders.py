@@ -38,12 +38,12 @@ _numbers = count(1)
 
 
 def an_id() -> UUID:
-    """Give an id that no other call gives; the same ids in the same order on every run."""
+    """Return an id that no other call gives; the same ids in the same order on every run."""
     return uuid5(_NAMESPACE, str(next(_numbers)))
 
 
 def a_run(**fields: Any) -> Run:
-    """Give a run that is READY and due now, unless `fields` say otherwise."""
+    """Return a run that is READY and due now, unless `fields` say otherwise."""
     given = {
         "id": an_id(),
         "name": "parcel",
@@ -59,12 +59,12 @@ def a_run(**fields: Any) -> Run:
 
 
 def a_waiting_run(wait: StandingWait, **fields: Any) -> Run:
-    """Give a run that stands in this wait."""
+    """Return a run that stands in this wait."""
     return a_run(**{"status": WorkflowStatus.WAITING, "next_at": wait.deadline_at, "wait": wait, **fields})
 
 
 def an_occurrence(**fields: Any) -> Occurrence:
-    """Give an occurrence a day ahead."""
+    """Return an occurrence a day ahead."""
     given = {
         "id": str(an_id()),
         "name": "parcel_due",
@@ -76,7 +76,7 @@ def an_occurrence(**fields: Any) -> Occurrence:
 
 
 def a_reserved_start(occurrence: Occurrence, offset: timedelta = timedelta(0), **fields: Any) -> Run:
-    """Give a run that is reserved for an occurrence and has not begun."""
+    """Return a run that is reserved for an occurrence and has not begun."""
     assert occurrence.at is not None, "a start is reserved for a date"
     wake_at = occurrence.at + offset
     given = {
@@ -94,12 +94,12 @@ def a_reserved_start(occurrence: Occurrence, offset: timedelta = timedelta(0), *
 
 
 def a_signal(name: str = "paid", **fields: Any) -> Signal:
-    """Give a signal that has not been posted."""
+    """Return a signal that has not been posted."""
     return Signal(**{"id": an_id(), "name": name, "sent_at": NOW, **fields})
 
 
 def an_attempt(run: Run, **fields: Any) -> Attempt:
-    """Give the attempt that the next move of this run records."""
+    """Return the attempt that the next move of this run records."""
     given = {
         "run_id": run.id,
         "revision": run.revision + 1,
@@ -115,6 +115,6 @@ def an_attempt(run: Run, **fields: Any) -> Attempt:
 
 
 def moved(run: Run, *, recorded: Attempt | None = None, consumed: UUID | None = None, **changes: Any) -> Transition:
-    """Give a move of this run that changes these fields; `recorded` is its history row."""
+    """Return a move of this run that changes these fields; `recorded` is its history row."""
     after = replace(run, **{"revision": run.revision + 1, **changes})
     return Transition(before=run, after=after, cause="Moved", attempt=recorded, consumed=consumed)

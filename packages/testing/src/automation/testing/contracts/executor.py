@@ -40,7 +40,7 @@ class ExecutorContract:
     """
 
     def make_executor(self) -> Executor:
-        """Give an executor with nothing queued. Called once for each test."""
+        """Return an executor with nothing queued. Called once for each test."""
         raise NotImplementedError(f"{type(self).__name__} has no make_executor(). Give the executor to be tested.")
 
     def transaction(self) -> AbstractContextManager[Any]:
@@ -64,11 +64,11 @@ class ExecutorContract:
         raise NotImplementedError(f"{type(self).__name__} has no broken_transport(). Make sending fail.")
 
     def messages(self, executor: Executor) -> Sequence[Any]:
-        """Give what is queued as the transport holds it, decoded: the arguments of each message."""
+        """Return what is queued as the transport holds it, decoded: the arguments of each message."""
         raise NotImplementedError(f"{type(self).__name__} has no messages(). Give the arguments of what is queued.")
 
     def now(self) -> datetime:
-        """Give the time by the clock of the timers."""
+        """Return the time by the clock of the timers."""
         return datetime.now(UTC)
 
     def beside(self, action: Callable[[], Any]) -> Beside:

@@ -444,7 +444,7 @@ class RowClaims(StorageSubject):
 
 
 def _a_full_run() -> Run:
-    """Give a run in which no field has its default. No engine would store such a one; a storage must."""
+    """Return a run in which no field has its default. No engine would store such a one; a storage must."""
     seconds = timedelta(seconds=1)
     return Run(
         id=an_id(),
@@ -511,7 +511,7 @@ def _changes_of(run: Run, *, keep: set[str]) -> dict[str, Any]:
 
 
 def _a_varied_move(run: Run, number: int) -> Any:
-    """Give moves that differ in which fields they change, and in what they change them to."""
+    """Return moves that differ in which fields they change, and in what they change them to."""
     changes: dict[str, Any] = {"next_at": NOW + timedelta(seconds=number), "status": WorkflowStatus.WAITING}
     if number % 2:
         changes |= {"wait": StandingWait(signal="paid", key=f"key:{number}"), "why": "waits"}

@@ -26,12 +26,12 @@ class Beside:
         self._thread.start()
 
     def is_done_within(self, seconds: float) -> bool:
-        """Wait this long at most; tell whether the call has ended."""
+        """Wait this long at most; return whether the call has ended."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def result(self) -> Any:
-        """Wait for the end and give what the call gave; raises what it raised."""
+        """Wait for the end and return what the call gave; raises what it raised."""
         assert self.is_done_within(PATIENCE_SECONDS), "The other thread hangs."
         if self._error is not None:
             raise self._error

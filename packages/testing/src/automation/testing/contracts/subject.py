@@ -20,7 +20,7 @@ class StorageSubject:
     """The storage under test."""
 
     def make_storage(self) -> Storage:
-        """Give an empty storage. Called once for each test."""
+        """Return an empty storage. Called once for each test."""
         raise NotImplementedError(f"{type(self).__name__} has no make_storage(). Give the storage to be tested.")
 
     def beside(self, action: Callable[[], Any]) -> Beside:
@@ -28,7 +28,7 @@ class StorageSubject:
         return Beside(action)
 
     def attempts_of(self, storage: Storage, run_id: UUID) -> Sequence[Attempt] | None:
-        """Give the attempts stored for a run, oldest first; None when this storage keeps no history to read."""
+        """Return the attempts stored for a run, oldest first; None when this storage keeps no history to read."""
         return None
 
     @pytest.fixture
@@ -37,13 +37,13 @@ class StorageSubject:
         return self.make_storage()
 
     def put(self, storage: Storage, run: Run) -> Run:
-        """Store one run and give it as stored."""
+        """Store one run and return it as stored."""
         with storage.transaction():
             (stored,) = storage.insert([run])
         return stored
 
     def stored(self, storage: Storage, run_id: UUID) -> Run:
-        """Give a run that must be there."""
+        """Return a run that must be there."""
         run = storage.load(run_id)
         assert run is not None, f"Run {run_id} is not stored."
         return run
@@ -59,7 +59,7 @@ class StorageSubject:
             storage.mailbox.post(signals)
 
     def delivered(self, storage: Storage, signal: Signal) -> Signal:
-        """Post a signal, finish its delivery, and give it as stored."""
+        """Post a signal, finish its delivery, and return it as stored."""
         self.post(storage, signal)
         return self.settled(storage, signal)
 
@@ -70,5 +70,5 @@ class StorageSubject:
             return storage.mailbox.settle(signal, finished=finished)
 
     def due_ids(self, storage: Storage, seconds: int = 0, limit: int = 100) -> list[UUID]:
-        """Give the ids of what is due so many seconds after NOW."""
+        """Return the ids of what is due so many seconds after NOW."""
         return [run.id for run in storage.due(NOW + timedelta(seconds=seconds), limit)]

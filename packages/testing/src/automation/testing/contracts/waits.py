@@ -235,12 +235,12 @@ class WaitClaims(StorageSubject):
         return self.stored(storage, run.id)
 
     def waiters_of(self, storage: Storage, signal: Signal, limit: int = 100) -> list[UUID]:
-        """Give the ids of the waiters of a signal."""
+        """Return the ids of the waiters of a signal."""
         with storage.transaction():
             return [run.id for run in storage.mailbox.waiters(signal, limit)]
 
     def matching(self, storage: Storage, run: Run) -> Signal | None:
-        """Give what a run that stands in its wait would be woken by."""
+        """Return what a run that stands in its wait would be woken by."""
         assert run.wait is not None
         with storage.transaction():
             storage.mailbox.lock(run.wait.signal)
@@ -276,7 +276,7 @@ class WaitClaims(StorageSubject):
 
 
 def _guards_around(signal: Signal) -> Iterator[dict[str, Any]]:
-    """Give guards just below, at and just above the signal, each alone and together."""
+    """Yield guards just below, at and just above the signal, each alone and together."""
     assert signal.position is not None
     for margin in (-1, 0, 1):
         for names in (["broadcasts_after"], ["addressed_after"], ["run_after"]):

@@ -12,14 +12,14 @@ _forms: WeakKeyDictionary[type[BaseModel], type[BaseModel] | None] = WeakKeyDict
 
 
 def stored_form(context: type[BaseModel]) -> type[BaseModel] | None:
-    """Give the class that reads and writes a Context with bytes; None where the Context does so itself."""
+    """Return the class that reads and writes a Context with bytes; None where the Context does so itself."""
     if context not in _forms:
         _forms[context] = _made(context)
     return _forms[context]
 
 
 def as_stored(context: BaseModel) -> BaseModel:
-    """Give a Context in the form that writes itself; itself, where it needs none."""
+    """Return a Context in the form that writes itself; itself, where it needs none."""
     form = stored_form(type(context))
     if form is None:
         return context
@@ -28,7 +28,7 @@ def as_stored(context: BaseModel) -> BaseModel:
 
 
 def types_in(annotation: Any) -> Iterator[Any]:
-    """Give an annotation and everything it is made of."""
+    """Yield an annotation and everything it is made of."""
     yield annotation
     for argument in get_args(annotation):
         yield from types_in(argument)

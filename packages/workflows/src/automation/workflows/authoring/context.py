@@ -34,17 +34,17 @@ scope_variable: ContextVar[StepScope | None] = ContextVar("automation_workflows_
 
 
 def current_scope() -> StepScope | None:
-    """Give the attempt that is running here, or None."""
+    """Return the attempt that is running here, or None."""
     return scope_variable.get()
 
 
 def get_context() -> Any:
-    """Give the live Context of the step that is running; changes to it are kept, also when the step raises."""
+    """Return the live Context of the step that is running; changes to it are kept, also when the step raises."""
     return _scope("get_context()").context
 
 
 def get_wake() -> Wake:
-    """Tell what woke the step that is running."""
+    """Return what woke the step that is running."""
     return _scope("get_wake()").wake
 
 

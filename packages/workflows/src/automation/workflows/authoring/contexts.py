@@ -29,7 +29,7 @@ class Merge:
 
 
 def check_context_class(owner: str, context: Any) -> type[BaseModel]:
-    """Give the Context class if it can be stored; raise DefinitionError, saying what to write, if it cannot."""
+    """Return the Context class if it can be stored; raise DefinitionError, saying what to write, if it cannot."""
     if context is None:
         raise DefinitionError(
             f"Workflow class {owner} must define a Context class. Write inside it: class Context(BaseModel): ..."
@@ -52,7 +52,7 @@ def load(context: type[_M], data: JsonObject) -> _M:
 
 
 def dump(context: BaseModel, limits: JsonLimits) -> JsonObject:
-    """Give a Context as JSON data. Raises ContextError, naming the field, when it would not come back equal."""
+    """Return a Context as JSON data. Raises ContextError, naming the field, when it would not come back equal."""
     try:
         data = _normalised(context)
         check_json(data, limits, root="Context")

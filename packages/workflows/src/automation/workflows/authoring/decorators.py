@@ -176,7 +176,7 @@ def _read(
 
 
 def _marks(cls: type) -> Mapping[str, tuple[Any, _Mark]]:
-    """Give the marked methods by name, inherited ones included, in the order of their definition."""
+    """Return the marked methods by name, inherited ones included, in the order of their definition."""
     found: dict[str, tuple[Any, _Mark]] = {}
     for base in reversed(cls.__mro__):
         for name, member in vars(base).items():

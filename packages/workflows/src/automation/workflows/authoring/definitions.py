@@ -41,7 +41,7 @@ class Trigger:
     offset: timedelta = timedelta(0)
 
     def concerns(self, event_name: str, entity: EntityRef) -> bool:
-        """Tell whether an event of this name, on this entity, is meant."""
+        """Return whether an event of this name, on this entity, is meant."""
         if self.event_name != event_name:
             return False
         wanted = self.entity_type.lower()
@@ -70,7 +70,7 @@ class WorkflowDefinition:
     """Versions whose runs may go on with this one as they are."""
 
     def step(self, name: str) -> StepDefinition | None:
-        """Give the step of this name, if there is one."""
+        """Return the step of this name, if there is one."""
         return self.steps.get(name)
 
     def new_context(self, kwargs: Mapping[str, Any]) -> BaseModel:
@@ -92,7 +92,7 @@ class WorkflowDefinition:
         return True if ask is None else bool(ask(event))
 
     def upgrade(self, version: str, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Give the Context data of a run of another version in this version's shape; None: it cannot be taken over."""
+        """Return Context data of another version in this version's shape; None if it cannot be taken over."""
         hook = getattr(self.cls, "upgrade_context", None)
         if hook is not None:
             upgraded: Mapping[str, Any] = hook(version, dict(data))
@@ -100,7 +100,7 @@ class WorkflowDefinition:
         return data if version in self.upgrades else None
 
     def with_trigger(self, trigger: Trigger) -> "WorkflowDefinition":
-        """Give the same workflow, started by events."""
+        """Return the same workflow, started by events."""
         return dataclasses.replace(self, trigger=trigger)
 
     def _checked(self, made: Any) -> BaseModel:
@@ -112,7 +112,7 @@ class WorkflowDefinition:
 
 
 def _event_value(event: Any, name: str) -> Any:
-    """Give what the default Context of an event workflow takes from its event."""
+    """Return what the default Context of an event workflow takes from its event."""
     if name == "event_id":
         return getattr(event, "event_id", None) or getattr(event, "id", None)
     if name == "entity_type":

@@ -22,7 +22,7 @@ class EntityRef:
 
 
 def entity_of(thing: Any) -> EntityRef:
-    """Give the reference of a model instance; a reference is given back as it is.
+    """Return the reference of a model instance; a reference is given back as it is.
 
     Reads nothing but `_meta` and `pk`, so that it needs no Django. Raises DefinitionError for anything else.
     """

@@ -59,7 +59,7 @@ def check_text(value: str, path: str) -> None:
 
 
 def _walk(value: Any, root: str) -> Iterator[tuple[str, int, Any]]:
-    """Give path, depth and value of every node, outermost first, without recursion."""
+    """Yield path, depth and value of every node, outermost first, without recursion."""
     pending = [(root, 0, value)]
     while pending:
         path, depth, item = pending.pop()

@@ -42,22 +42,22 @@ class Registry:
             self._versions.pop(definition.name, None)
 
     def exact(self, name: str, version: str) -> WorkflowDefinition | None:
-        """Give this very version, if it is loaded."""
+        """Return this very version, if it is loaded."""
         return self._versions.get(name, {}).get(version)
 
     def newest(self, name: str) -> WorkflowDefinition | None:
-        """Give the version that new runs take: the only one, or the one declared current."""
+        """Return the version that new runs take: the only one, or the one declared current."""
         versions = list(self._versions.get(name, {}).values())
         if len(versions) == 1:
             return versions[0]
         return next((definition for definition in versions if definition.current), None)
 
     def to_start(self, wanted: str | type) -> WorkflowDefinition:
-        """Give the workflow that `engine.start` means. Raises UnknownWorkflow, listing those that exist."""
+        """Return the workflow that `engine.start` means. Raises UnknownWorkflow, listing those that exist."""
         return self._by_name(wanted) if isinstance(wanted, str) else self._by_class(wanted)
 
     def triggered_by(self, event_name: str, entity: EntityRef) -> Sequence[WorkflowDefinition]:
-        """Give the workflows that an event of this name on this entity starts, in the order of their names."""
+        """Return the workflows that an event of this name on this entity starts, in the order of their names."""
         newest = (self.newest(name) for name in sorted(self._versions))
         return [
             definition

@@ -39,14 +39,14 @@ class Retry:
             if not isinstance(delay, timedelta) or delay < timedelta(0):
                 raise DefinitionError(f"Retry({name}={delay!r}) is not a duration. Use timedelta(seconds=...).")
         if self.backoff_factor < 1:
-            raise DefinitionError(f"Retry(backoff_factor={self.backoff_factor!r}) would hurry. Use 1.0 or more.")
+            raise DefinitionError(f"Retry(backoff_factor={self.backoff_factor!r}) shortens delays. Use 1.0 or more.")
         if not 0 <= self.jitter <= 1:
-            raise DefinitionError(f"Retry(jitter={self.jitter!r}) is not a share. Use 0.0 to 1.0.")
+            raise DefinitionError(f"Retry(jitter={self.jitter!r}) is outside 0.0 to 1.0, a share of the delay.")
         if isinstance(self.give_up_on, type):
             object.__setattr__(self, "give_up_on", (self.give_up_on,))
 
     def delay(self, failed: int, chance: float = 0.0) -> timedelta:
-        """Give the time to wait after `failed` attempts; `chance` in [0, 1) places it within the jitter."""
+        """Return the time to wait after `failed` attempts; `chance` in [0, 1) places it within the jitter."""
         seconds = self.base_delay.total_seconds()
         longest = self.max_delay.total_seconds()
         for _ in range(failed - 1):
@@ -56,5 +56,5 @@ class Retry:
         return timedelta(seconds=min(seconds * (1 + self.jitter * chance), longest))
 
     def gives_up(self, error: BaseException, failed: int) -> bool:
-        """Tell whether `error`, which ended attempt number `failed`, was the last one."""
+        """Return whether `error`, which ended attempt number `failed`, was the last one."""
         return failed >= self.max_attempts or isinstance(error, self.give_up_on)

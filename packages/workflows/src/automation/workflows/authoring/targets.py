@@ -56,7 +56,7 @@ def _parsed(function: Any) -> ast.AST:
 
 
 def _word(called: ast.expr, function: Any) -> str | None:
-    """Give the name under which one of our words is called; None for anything else."""
+    """Return the name under which one of our words is called; None for anything else."""
     if isinstance(called, ast.Attribute) and called.attr in {"for_signal", "for_event"}:
         return _word(called.value, function)
     if not isinstance(called, ast.Name):

@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 
 def is_under_loop() -> bool:
-    """Tell whether an event loop runs in this thread."""
+    """Return whether an event loop runs in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

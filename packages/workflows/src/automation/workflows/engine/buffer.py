@@ -54,5 +54,5 @@ class Buffer:
         self.orders.append(order)
 
     def in_id_order(self) -> Sequence[Order]:
-        """Give the orders so that two steps that order each other's runs about lock them alike."""
+        """Return the orders by run id: two steps acting on each other's runs lock them in the same order."""
         return sorted(self.orders, key=lambda order: order.run_id)

@@ -38,7 +38,7 @@ class Claim:
 
 
 def claim_length(runtime: Runtime, step: StepDefinition) -> timedelta:
-    """Give how long a claim on this step lasts."""
+    """Return how long a claim on this step lasts."""
     policy = runtime.policy
     return (step.timeout or policy.step_timeout) + policy.claim_margin
 
@@ -64,14 +64,14 @@ class Claimer:
                     self._mover.apply([transition])
                     fault("claim.before_commit")
             except StaleRun:
-                # Mostly another worker was faster. If the event changed, nobody has the run, and its hint is used up.
+                # Mostly another worker was faster. If the event changed, nobody has the run, and no message will come.
                 continue
             fault("claim.after_commit")
             return claim
         return None
 
     def prepare(self, run: Run) -> tuple[Transition, Claim | None]:
-        """Give the move that takes a READY or due run, and the claim it makes; or the move that says why not."""
+        """Return the move that takes a READY or due run, and the claim it makes; or the move that says why not."""
         now = self._runtime.now()
         moves: list[Transition] = []
         if run.status is WorkflowStatus.WAITING:

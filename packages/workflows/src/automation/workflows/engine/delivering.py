@@ -32,7 +32,7 @@ class Postman:
         self._runtime.storage.after_commit(partial(self._now_or_by_sweep, tuple(names)))
 
     def deliver(self, name: str, limit: int) -> int:
-        """Wake at most `limit` runs by the signals of one name; give how many were woken."""
+        """Wake at most `limit` runs by the signals of one name; return how many were woken."""
         woken = 0
         while woken < limit:
             size = min(self._runtime.policy.batch, limit - woken)

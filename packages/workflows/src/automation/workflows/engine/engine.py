@@ -76,7 +76,7 @@ class Engine:
         key: str | None = None,
         run_id: UUID | str | None = None,
     ) -> UUID:
-        """Send a signal to whoever waits for it, now or later; give its id.
+        """Send a signal to whoever waits for it, now or later; return its id.
 
         `key` says what it is about, `run_id` names the one run it is for. Stored in the caller's transaction; outside
         of one, the first 500 waiting runs are woken before this returns, the others by the sweep.
@@ -85,7 +85,7 @@ class Engine:
         return self._signaller.signal(name, payload, key, None if run_id is None else _uuid(run_id))
 
     def cancel(self, run_id: UUID | str, *, reason: str = "cancelled by hand") -> bool:
-        """Call a run off, with its children; tell whether this did it. One that has ended, or is unknown, is left."""
+        """Call a run off, with its children; return whether this did it. One that has ended, or is unknown, is left."""
         refuse_under_loop("cancel")
         return self._operator.order(Order(verb="cancel", run_id=_uuid(run_id), reason=reason))
 

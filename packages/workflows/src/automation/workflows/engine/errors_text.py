@@ -18,25 +18,25 @@ _ROW_VALUES = re.compile(r"(?<=Duplicate entry )'.*'(?= for key)|\n(DETAIL|CONTE
 
 
 def describe(error: BaseException, length: int, redact: Callable[[str], str]) -> str:
-    """Give type and message on the first line, then the traceback."""
+    """Return type and message on the first line, then the traceback."""
     frames = "".join(_frames(error))
     return bounded(f"{summarise(error, length)}\n\n{frames}", length, redact)
 
 
 def bounded(text: str, length: int, redact: Callable[[str], str]) -> str:
-    """Give a text as it may be stored."""
+    """Return a text as it may be stored."""
     return _storable(redact(text))[:length]
 
 
 def summarise(error: BaseException, length: int = _SUMMARY) -> str:
-    """Give type and message as one line."""
+    """Return type and message as one line."""
     message = " ".join(_message(error).split())
     name = type(error).__name__
     return _storable(f"{name}: {message}" if message else name)[:length]
 
 
 def _message(error: BaseException) -> str:
-    """Give what the exception says; pydantic's own text would quote the values, which may be personal."""
+    """Return what the exception says; pydantic's own text would quote the values, which may be personal."""
     if isinstance(error, ValidationError):
         return problems(error)
     try:
@@ -46,7 +46,7 @@ def _message(error: BaseException) -> str:
 
 
 def _frames(error: BaseException) -> list[str]:
-    """Give file, line and function of each frame, innermost last, without local values."""
+    """Return file, line and function of each frame, innermost last, without local values."""
     return [
         f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n    {frame.line or ""}\n'
         for frame in traceback.extract_tb(error.__traceback__, limit=-30)

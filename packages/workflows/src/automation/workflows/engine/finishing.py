@@ -35,7 +35,7 @@ class Turn:
     steps: int = 0
 
     def may_go_on(self, runtime: Runtime, run: Run) -> bool:
-        """Tell whether another step fits in before the run goes back to the queue."""
+        """Return whether another step fits in before the run goes back to the queue."""
         policy, now = runtime.policy, runtime.now()
         is_late = run.deadline_at is not None and run.deadline_at <= now
         return self.steps < policy.steps_per_claim and now - self.began_at < policy.time_per_claim and not is_late
@@ -50,7 +50,7 @@ class Finish:
 
 
 def is_ours(stored: Run | None, held: Run) -> bool:
-    """Tell whether a run that was moved under us is still under our claim: a person's flag does not end it.
+    """Return whether a run that was moved under us is still under our claim: a request to pause does not end it.
 
     No two claims of one run share visit, attempts and losses: each end of a claim counts one of them up.
     """

@@ -37,7 +37,7 @@ Fit: TypeAlias = Found | Absent
 
 
 def definition_of(registry: Registry, run: Run) -> WorkflowDefinition | None:
-    """Give the class that goes on with the run, without a look at its Context."""
+    """Return the class that goes on with the run, without a look at its Context."""
     return registry.exact(run.name, run.version) or registry.newest(run.name)
 
 

@@ -175,7 +175,7 @@ def _completed(runtime: Runtime, scope: Scope, result: Complete) -> Any:
 
 
 def _kept(runtime: Runtime, scope: Scope) -> JsonObject:
-    """Give the Context to keep after a raise: as it is, if it can be stored, else as the attempt found it.
+    """Return the Context to keep after a raise: as it is, if it can be stored, else as the attempt found it.
 
     A copy of that: for a reserved start it has never been stored, and a storage tells what changed by identity.
     """

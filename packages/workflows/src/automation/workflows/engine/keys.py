@@ -22,7 +22,7 @@ _PLAIN = (str, bytes, int, float, bool, type(None), date, time, timedelta, UUID,
 
 
 def time_ordered_id(now: datetime) -> UUID:
-    """Give a UUID of version 7 (RFC 9562): 48 bits of milliseconds, the rest random."""
+    """Return a UUID of version 7 (RFC 9562): 48 bits of milliseconds, the rest random."""
     milliseconds = int(now.timestamp() * 1000) & (2**48 - 1)
     value = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 0x7 << 76
@@ -31,12 +31,12 @@ def time_ordered_id(now: datetime) -> UUID:
 
 
 def keyed_run_id(workflow_name: str, run_key: str) -> UUID:
-    """Give the id of the run with this key: the same for every caller, so that they need not meet."""
+    """Return the id of the run with this key: the same for every caller, so that they need not meet."""
     return uuid5(_RUNS, f"{len(workflow_name)}:{workflow_name}:{run_key}")
 
 
 def arguments_digest(arguments: Mapping[str, Any]) -> str:
-    """Give what equal arguments share in every process, and other ones do not: 64 hexadecimal digits.
+    """Return a digest that is the same for equal arguments in every process: 64 hexadecimal digits.
 
     Objects that cannot be compared from process to process count by their type alone: they are never a difference.
     """
@@ -59,5 +59,5 @@ def _comparable(value: Any) -> Any:
 
 
 def event_signal_id(occurrence_id: str, generation: int) -> UUID:
-    """Give the id of the signal that an occurrence sends: announced twice, it is stored once."""
+    """Return the id of the signal that an occurrence sends: announced twice, it is stored once."""
     return uuid5(_EVENTS, f"{generation}:{occurrence_id}")

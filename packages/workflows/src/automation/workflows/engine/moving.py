@@ -31,7 +31,7 @@ class Mover:
         """Set by the engine: has signals delivered after the commit."""
 
     def move(self, run: Run, cause: Cause, definition: WorkflowDefinition | None = None) -> Run:
-        """Decide one move and apply it; give the run after. Raises StaleRun and IllegalTransition."""
+        """Decide one move and apply it; return the run after. Raises StaleRun and IllegalTransition."""
         transition = decide(run, cause, definition, self._runtime.now())
         self.apply([transition])
         return transition.after
@@ -53,7 +53,7 @@ class Mover:
             self.announce({signal.name: None for signal in signals})
 
     def cancel(self, run_id: UUID, reason: str) -> bool:
-        """Cancel one run if it has not ended; tell whether this did it."""
+        """Cancel one run if it has not ended; return whether this did it."""
         for _ in range(STALE_TRIES):
             run = self._runtime.storage.load(run_id)
             if run is None or run.status.is_terminal:

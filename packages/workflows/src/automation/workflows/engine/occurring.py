@@ -66,7 +66,7 @@ class Occurring:
             self._mover.post([self._signal(occurrence) for occurrence in occurrences])
 
     def handle(self, event: Any) -> list[Run]:
-        """Start what one event object starts; give the runs."""
+        """Start what one event object starts; return the runs."""
         if self._runtime.wiring.occurrences is None:
             raise NotConfigured(
                 f"The engine cannot read {event!r}: nothing here knows events. "

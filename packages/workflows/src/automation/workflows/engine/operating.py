@@ -29,7 +29,7 @@ class Operator:
         self._mover = mover
 
     def order(self, order: Order) -> bool:
-        """Do it in the caller's transaction, or, inside a step, at its commit; tell whether it took effect."""
+        """Do it in the caller's transaction, or, inside a step, at its commit; return whether it took effect."""
         scope = running_scope()
         if scope is not None:
             scope.buffer.order(order)
@@ -43,7 +43,7 @@ class Operator:
             try:
                 self._until_fresh(order)
             except (IllegalTransition, UnknownRun, UsageError) as error:
-                logger.warning("A step's order came to nothing: %s", error, extra={"run_id": str(order.run_id)})
+                logger.warning("A step's request was dropped: %s", error, extra={"run_id": str(order.run_id)})
 
     def _until_fresh(self, order: Order) -> bool:
         """Do it on the run as it is; each stale try means that somebody else moved it."""
@@ -110,7 +110,7 @@ class Operator:
             )
 
     def _resumption(self, run: Run) -> Transition:
-        """Give the move out of PAUSED, with what has happened meanwhile folded in."""
+        """Return the move out of PAUSED, with what has happened meanwhile folded in."""
         now = self._runtime.now()
         moves = [decide(run, causes.Resumed(), None, now)]
         resumed = moves[0].after

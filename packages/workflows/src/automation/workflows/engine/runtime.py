@@ -29,7 +29,7 @@ class Runtime:
 
     @property
     def storage(self) -> Storage:
-        """Give the storage that is plugged in. Raises NotConfigured without one."""
+        """Return the storage that is plugged in. Raises NotConfigured without one."""
         if self.wiring.storage is None:
             raise NotConfigured(
                 "The engine has no storage. Add 'automation.workflows' to INSTALLED_APPS, "
@@ -39,16 +39,16 @@ class Runtime:
 
     @property
     def mailbox(self) -> Mailbox:
-        """Give the storage's mailbox."""
+        """Return the storage's mailbox."""
         return self.storage.mailbox
 
     @property
     def policy(self) -> Policy:
-        """Give the numbers as they are now."""
+        """Return the numbers as they are now."""
         return self.wiring.policy()
 
     def now(self) -> datetime:
-        """Give the time of the clock that is plugged in."""
+        """Return the time of the clock that is plugged in."""
         return self.wiring.clock.now()
 
     def new_id(self) -> UUID:

@@ -44,13 +44,13 @@ class Scope:
 
 
 def running_scope() -> Scope | None:
-    """Give the attempt that is running here, if it is the engine's own."""
+    """Return the attempt that is running here, if it is the engine's own."""
     scope = current_scope()
     return scope if isinstance(scope, Scope) else None
 
 
 def visible_wake(run: Run) -> Wake:
-    """Give the visit's wake as this attempt of it sees it."""
+    """Return the visit's wake as this attempt of it sees it."""
     wake = run.wake or first_wake(run.id)
     attempt = run.attempt + run.lost_claims + 1
     return wake if attempt == 1 else replace(wake, kind=WakeKind.RETRY, attempt=attempt)

@@ -28,7 +28,7 @@ class Signaller:
         self._mover = mover
 
     def signal(self, name: str, payload: Any, key: str | None, run_id: UUID | None) -> UUID:
-        """Store a signal in the caller's transaction, or, inside a step, at its commit; give its id."""
+        """Store a signal in the caller's transaction, or, inside a step, at its commit; return its id."""
         _check_name(name)
         signal = Signal(
             id=self._runtime.new_id(),

@@ -100,7 +100,7 @@ class Starter:
 
 
 def ready_run(definition: WorkflowDefinition, run_id: UUID, data: JsonObject | None, now: datetime) -> Run:
-    """Give a new run at its start step. The deadline of a reserved start counts from when it begins."""
+    """Return a new run at its start step. The deadline of a reserved start counts from when it begins."""
     deadline_at = None if definition.deadline is None or data is None else now + definition.deadline
     return Run(
         id=run_id,

@@ -40,7 +40,7 @@ class Sweeper:
         self._operator = operator
 
     def sweep(self, limit: int, stop: Callable[[], bool]) -> Mapping[str, Any]:
-        """Do at most `limit` of each; give what was done, `errors` included. Idle, it asks three questions."""
+        """Do at most `limit` of each; return what was done, `errors` included. Idle, it asks three questions."""
         counts: Counter[str] = Counter()
         began_at = self._runtime.now()
         for run in self._runtime.storage.due(began_at, limit):
@@ -160,7 +160,7 @@ class Sweeper:
             return 0
 
     def _hint(self, limit: int) -> int:
-        """Give the executor timers for what is due before the next sweep."""
+        """Return the executor timers for what is due before the next sweep."""
         executor = self._runtime.wiring.executor
         if executor is None or not executor.horizon:
             return 0

@@ -50,7 +50,7 @@ class Worker:
             scope_variable.reset(token)
 
     def _attempt(self, claim: Claim, turn: Turn) -> Claim | None:
-        """Run one attempt and store what came of it; give the claim to go on with, if there is one."""
+        """Run one attempt and store what came of it; return the claim to go on with, if there is one."""
         started_at = self._runtime.now()
         attempt = _Attempt()
         try:
@@ -96,7 +96,7 @@ class Worker:
             attempt.claim = replace(begun, run=scope.run)
 
     def _begun(self, claim: Claim, attempt: "_Attempt") -> Claim | None:
-        """Give a run with its Context; a reserved start gets it here, or does not begin."""
+        """Return a run with its Context; a reserved start gets it here, or does not begin."""
         if claim.run.has_begun:
             return claim
         try:
@@ -186,12 +186,12 @@ class Worker:
         raise ClaimLost(f"Run {run.id} is no longer held by this worker: stop, nothing can be committed.")
 
     def _still_held(self, claim: Claim) -> Claim | None:
-        """Give the claim with the run as it is now, to be looked at again; None when it is no longer ours."""
+        """Return the claim with the run as it is now, to be looked at again; None when it is no longer ours."""
         stored = self._runtime.storage.load(claim.run.id)
         return replace(claim, run=stored) if stored is not None and is_ours(stored, claim.run) else None
 
     def _recovered(self, claim: Claim, finish: Finish | None, error: Exception) -> Claim | None:
-        """The storage raised. Find out by reading whether the commit happened; if not, give the run back, counted."""
+        """The storage raised. Find out by reading whether the commit happened; if not, return the run back, counted."""
         logger.error("The storage failed under step %r.", claim.run.current_step, exc_info=error)
         stored = self._runtime.storage.load(claim.run.id)
         if finish is not None and stored == finish.transition.after:
@@ -223,5 +223,5 @@ class _Attempt:
 
 
 def _chance(run: Run) -> float:
-    """Give a number in [0, 1) that differs between runs and attempts, and is the same when computed again."""
+    """Return a number in [0, 1) that differs between runs and attempts, and is the same when computed again."""
     return UUID(idempotency_key(run.id, run.visit * 1000 + run.attempt)).int / 2**128

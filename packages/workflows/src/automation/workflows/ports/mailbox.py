@@ -32,7 +32,7 @@ class Mailbox(Protocol):
         ...
 
     def position(self) -> int:
-        """Give the highest position allotted so far; 0 when none was."""
+        """Return the highest position allotted so far; 0 when none was."""
         ...
 
     def lock(self, name: str) -> None:
@@ -40,20 +40,20 @@ class Mailbox(Protocol):
         ...
 
     def matching(self, run_id: UUID, wait: StandingWait) -> Signal | None:
-        """Give the first delivered signal, by position, that ends this wait and that the run has not consumed."""
+        """Return the first delivered signal, by position, that ends this wait and that the run has not consumed."""
         ...
 
     def undelivered(self, limit: int, *, name: str | None = None) -> Sequence[Signal]:
-        """Give at most `limit` signals whose delivery is not finished, in the order of sending."""
+        """Return at most `limit` signals whose delivery is not finished, in the order of sending."""
         ...
 
     def waiters(self, signal: Signal, limit: int) -> Sequence[Run]:
-        """Give at most `limit` WAITING runs whose wait this signal ends and that have not consumed it.
+        """Return at most `limit` WAITING runs whose wait this signal ends and that have not consumed it.
 
         They are locked until the transaction ends where the database can. Fewer than `limit`: there are no more.
         """
         ...
 
     def settle(self, signal: Signal, *, finished: bool) -> Signal:
-        """Allot the position if there is none, mark delivery as finished or not, and give the signal as stored."""
+        """Allot the position if there is none, mark delivery as finished or not, and return the signal as stored."""
         ...

@@ -26,7 +26,7 @@ class Occurrences(Protocol):
     """Tells what an occurrence is now."""
 
     def describe(self, event: Any) -> Occurrence:
-        """Give the values of an event object that somebody hands to `engine.handle_event_occurred`."""
+        """Return the values of an event object that somebody hands to `engine.handle_event_occurred`."""
         ...
 
     def snapshot(self, occurrence_id: str) -> Snapshot | None:

@@ -33,5 +33,5 @@ class Plans(Protocol):
         ...
 
     def reserved(self, occurrence_ids: Sequence[str]) -> Sequence[Run]:
-        """Give the reserved starts of these occurrences that have not begun and are not ended."""
+        """Return the reserved starts of these occurrences that have not begun and are not ended."""
         ...

@@ -57,7 +57,7 @@ class Storage(Protocol):
         ...
 
     def load(self, run_id: UUID) -> Run | None:
-        """Give the run as stored now, or None."""
+        """Return the run as stored now, or None."""
         ...
 
     def apply(self, transitions: Sequence[Transition]) -> None:
@@ -68,9 +68,9 @@ class Storage(Protocol):
         ...
 
     def due(self, now: datetime, limit: int) -> Sequence[Run]:
-        """Give at most `limit` live runs with `next_at <= now`, oldest first."""
+        """Return at most `limit` live runs with `next_at <= now`, oldest first."""
         ...
 
     def upcoming(self, after: datetime, until: datetime, limit: int) -> Sequence[tuple[UUID, datetime]]:
-        """Give (id, next_at) of WAITING runs with `after < next_at <= until`, oldest first: those worth a timer."""
+        """Return (id, next_at) of WAITING runs with `after < next_at <= until`, oldest first: those worth a timer."""
         ...

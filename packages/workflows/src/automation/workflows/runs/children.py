@@ -34,7 +34,7 @@ def children_signal(parent_id: UUID, visit: int) -> str:
 
 
 def ended_signal(child: Run, revision: int, result: JsonObject | None, now: datetime) -> Signal | None:
-    """Give what a run that ends tells its parent; None without a parent."""
+    """Return what a run that ends tells its parent; None without a parent."""
     if child.parent_id is None:
         return None
     return Signal(
@@ -47,7 +47,7 @@ def ended_signal(child: Run, revision: int, result: JsonObject | None, now: date
 
 
 def gathering(run: Run, children: Sequence[Run]) -> Wake:
-    """Give the wake of the visit to come, with nobody in yet."""
+    """Return the wake of the visit to come, before any child has ended."""
     entries = [_entry(child.id, child.name, None, None, "") for child in children]
     return Wake(
         kind=WakeKind.CHILDREN,
@@ -58,18 +58,18 @@ def gathering(run: Run, children: Sequence[Run]) -> Wake:
 
 
 def gather(payload: JsonObject, ended: Mapping[str, Any]) -> tuple[JsonObject, int]:
-    """Put one child's end into its place; give the payload and how many are still out."""
+    """Put one child's end into its place; return the payload and how many are still out."""
     entries = [dict(ended) if entry["id"] == ended["id"] else entry for entry in payload["children"]]
     return {"children": entries}, sum(entry["status"] is None for entry in entries)
 
 
 def heard(signal: Signal) -> ChildEnded | Signalled:
-    """Give the cause that a delivered signal is to the run that waits for it."""
+    """Return the cause that a delivered signal is to the run that waits for it."""
     return ChildEnded(signal=signal) if signal.name.startswith(CHILDREN_PREFIX) else Signalled(signal=signal)
 
 
 def pending_children(run: Run) -> tuple[UUID, ...]:
-    """Give the children that a waiting parent has out, in the order of their ids."""
+    """Return the children that a waiting parent has out, in the order of their ids."""
     if not run.children_pending or run.wake is None or run.wake.payload is None:
         return ()
     entries = run.wake.payload["children"]

@@ -29,7 +29,7 @@ __all__ = ["decide"]
 def decide(
     run: Run, cause: Cause, definition: WorkflowDefinition | None, now: datetime, children: tuple[Run, ...] = ()
 ) -> Transition:
-    """Give the move of `run` for `cause`. Raises IllegalTransition where the table has none.
+    """Return the move of `run` for `cause`. Raises IllegalTransition where the table has none.
 
     `definition` may be None where the code is not at hand (sweeps, deliveries): then no `@on_fail` step is entered.
     `children` are the new runs of a step that returned `Children`.
@@ -105,7 +105,7 @@ def _claimed(run: Run, cause: causes.Claimed, definition: WorkflowDefinition | N
         next_at=cause.until,
         deadline_at=run.deadline_at if run.has_begun else _new_deadline(definition, now),
         missing_since=None,
-        why="a worker is at it",
+        why="a worker is running it",
     )
 
 
@@ -186,7 +186,7 @@ def _pause_requested(run: Run, cause: causes.PauseRequested) -> Run:
 
 def _resumed(run: Run, now: datetime) -> Move:
     if run.status is WorkflowStatus.RUNNING:
-        return replace(run, pause_requested=False, why="a worker is at it"), ()
+        return replace(run, pause_requested=False, why="a worker is running it"), ()
     free = replace(run, pause=Pause.NONE, missing_since=None)
     if run.wait is None and run.wake_at is None:
         return ready(free, now)
@@ -219,7 +219,7 @@ def _deferred(run: Run, cause: causes.Deferred) -> Run:
 
 
 def _owed(run: Run, after: Run, cause: Cause, now: datetime) -> tuple[Effect, ...]:
-    """Give what every move of this kind owes: a hint, news for the parent, an end for the children."""
+    """Return what every move of this kind owes: a hint, news for the parent, an end for the children."""
     effects: list[Effect] = []
     children = pending_children(run)
     if children and not after.children_pending and not isinstance(cause, causes.ChildEnded):

@@ -22,7 +22,7 @@ _OUTCOMES: dict[type[StepResult], AttemptOutcome] = {
 
 
 def attempt_row(run: Run, cause: Cause, now: datetime) -> Attempt | None:
-    """Give the history row of a cause that ends an attempt."""
+    """Return the history row of a cause that ends an attempt."""
     match cause:
         case causes.Returned():
             outcome, started_at = _OUTCOMES[type(cause.result)], cause.started_at

@@ -10,17 +10,17 @@ __all__ = ["entity_key", "matches", "standing_wait", "user_key"]
 
 
 def user_key(key: str) -> str:
-    """Give the key of a wait that asks for signals with this `key=`."""
+    """Return the key of a wait that asks for signals with this `key=`."""
     return f"key:{key}"
 
 
 def entity_key(entity: EntityRef) -> str:
-    """Give the key of a wait that asks for this entity."""
+    """Return the key of a wait that asks for this entity."""
     return f"entity:{entity.type}:{entity.id}"
 
 
 def matches(signal: Signal, wait: StandingWait) -> bool:
-    """Tell whether a delivered signal ends a wait.
+    """Return whether a delivered signal ends a wait.
 
     The storage has made sure of two things: a signal with a `run_id` is looked at for that run only, and no signal that
     the run has consumed is looked at again.
@@ -51,7 +51,7 @@ def _is_for_anybody(signal: Signal, wait: StandingWait) -> bool:
 
 
 def standing_wait(run: Run, asked: Wait, *, deadline_at: datetime | None, now: datetime, position: int) -> StandingWait:
-    """Give the wait that a run stands in once its step has asked for it; `position` is the mailbox's, read just now."""
+    """Return the wait that a run stands in once its step asked for it; `position` is the mailbox's, read just now."""
     key, entity_type = _asked_key(run, asked)
     broadcasts, addressed, own, sent_after = _bounds(run, asked, now, position)
     return StandingWait(
@@ -83,7 +83,7 @@ def _asked_key(run: Run, asked: Wait) -> tuple[str, str]:
 
 
 def _bounds(run: Run, asked: Wait, now: datetime, position: int) -> tuple[int, int, int, datetime | None]:
-    """Give the positions after which broadcasts, addressed signals and signals to this very run count, and a time."""
+    """Return the positions after which broadcasts, addressed signals and signals to this very run count, and a time."""
     match asked.since:
         case None:
             return run.visit_position, run.start_position, 0, None

@@ -25,7 +25,7 @@ def returned(  # noqa: PLR0917 - the arms of one match
     now: datetime,
     children: tuple[Run, ...],
 ) -> Move:
-    """Give the run after a step's result."""
+    """Return the run after a step's result."""
     kept = replace(run, data=cause.data, claim_expires_at=None)
     match result:
         case Goto():
@@ -50,7 +50,7 @@ def _gone(run: Run, step: str, cause: causes.Returned, now: datetime) -> Move:
         return after, effects
     until = cause.run_on_until
     running = WorkflowStatus.RUNNING
-    return replace(after, status=running, claim_expires_at=until, next_at=until, why="a worker is at it"), ()
+    return replace(after, status=running, claim_expires_at=until, next_at=until, why="a worker is running it"), ()
 
 
 def _sleeping(run: Run, result: Sleep, now: datetime) -> Run:

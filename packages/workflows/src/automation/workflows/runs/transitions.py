@@ -84,7 +84,7 @@ TRANSITIONS: Mapping[WorkflowStatus, Mapping[str, tuple[WorkflowStatus, ...]]] =
 
 
 def next_statuses(status: WorkflowStatus, cause: str) -> tuple[WorkflowStatus, ...]:
-    """Give where `cause` may lead from `status`; empty when it may not move the run at all."""
+    """Return where `cause` may lead from `status`; empty when it may not move the run at all."""
     return TRANSITIONS[status].get(cause, ())
 
 

@@ -159,7 +159,7 @@ class Run:
     """Why it is not moving, for people. Empty when the status says it all."""
     run_key: str | None = None
     arguments_digest: str = ""
-    """Of a run with a key, what its start was given: by it a second start with other arguments is told."""
+    """Digest of what a start with a key was given, by which a second start with other arguments is noticed."""
     entity: EntityRef | None = None
     occurrence: Occurrence | None = None
     """The occurrence it was planned for or started by (without payload)."""

@@ -32,12 +32,12 @@ Move: TypeAlias = tuple[Run, tuple[Effect, ...]]
 
 
 def first_wake(run_id: UUID) -> Wake:
-    """Give the wake of a run's first visit."""
+    """Return the wake of a run's first visit."""
     return Wake(kind=WakeKind.START, cause=WakeKind.START, idempotency_key=idempotency_key(run_id, 1))
 
 
 def idempotency_key(run_id: UUID, visit: int) -> str:
-    """Give the key that is the same on every attempt of a visit."""
+    """Return the key that is the same on every attempt of a visit."""
     return str(uuid5(run_id, str(visit)))
 
 
@@ -109,7 +109,7 @@ def ended(run: Run, status: WorkflowStatus, now: datetime, *, error: str = "", w
 
 
 def compensates(run: Run) -> bool:
-    """Tell whether the run has failed and is in its `@on_fail` step."""
+    """Return whether the run has failed and is in its `@on_fail` step."""
     return run.wake is not None and run.wake.cause is WakeKind.FAILURE
 
 
@@ -120,5 +120,5 @@ def earliest(run: Run, at: datetime | None) -> datetime | None:
 
 
 def clock_text(at: datetime) -> str:
-    """Give a time for people."""
+    """Return a time for people."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"

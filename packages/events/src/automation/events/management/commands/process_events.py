@@ -24,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("--loop", action="store_true", help="go on until SIGTERM, waking when something is due")
         parser.add_argument("--poll-seconds", type=float, default=5.0, help="with --loop, the longest wait (default 5)")
         parser.add_argument("--database", help="only this alias; default: every alias with the tables")
-        parser.add_argument("--hours", type=float, default=24, help="kept for callers of old; nothing is left out")
+        parser.add_argument("--hours", type=float, default=24, help="accepted for compatibility and ignored")
         parser.add_argument("--cleanup", action="store_true", help="delete old history as well")
         parser.add_argument("--cleanup-days", type=int, default=30, help="how old history must be (default 30 days)")
 

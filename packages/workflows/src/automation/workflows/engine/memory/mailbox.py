@@ -35,7 +35,7 @@ class MemoryMailbox:
                     open_.changes.signals[signal.id] = signal
 
     def position(self) -> int:
-        """Give the highest position allotted so far."""
+        """Return the highest position allotted so far."""
         with self._transaction() as open_:
             return open_.position()
 
@@ -47,7 +47,7 @@ class MemoryMailbox:
         open_.lock(("name", name))
 
     def matching(self, run_id: UUID, wait: StandingWait) -> Signal | None:
-        """Give the first delivered signal that ends the wait."""
+        """Return the first delivered signal that ends the wait."""
         after = min(wait.broadcasts_after, wait.addressed_after, wait.run_after)
         with self._transaction() as open_:
             for signal in _placed(open_, wait.signal, after):
@@ -57,7 +57,7 @@ class MemoryMailbox:
         return None
 
     def undelivered(self, limit: int, *, name: str | None = None) -> Sequence[Signal]:
-        """Give signals whose delivery is not finished, in the order of sending."""
+        """Return signals whose delivery is not finished, in the order of sending."""
         with self._transaction() as open_:
             found = []
             for signal in _undelivered(open_):
@@ -68,7 +68,7 @@ class MemoryMailbox:
             return found
 
     def waiters(self, signal: Signal, limit: int) -> Sequence[Run]:
-        """Give runs whose wait this signal ends, each locked and read again under its lock."""
+        """Return runs whose wait this signal ends, each locked and read again under its lock."""
         found: list[Run] = []
         with self._transaction() as open_:
             for run_id in sorted(_candidates(open_, signal)):

@@ -70,7 +70,7 @@ class MemoryPlans:
                 )
 
     def reserved(self, occurrence_ids: Sequence[str]) -> Sequence[Run]:
-        """Give the reserved starts that have not begun and have not ended."""
+        """Return the reserved starts that have not begun and have not ended."""
         with self._transaction() as open_:
             return list(_reserved(open_, set(occurrence_ids)))
 

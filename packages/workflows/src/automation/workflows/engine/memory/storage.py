@@ -50,12 +50,12 @@ class MemoryStorage:
             open_.actions.append(action)
 
     def insert(self, runs: Sequence[Run]) -> Sequence[Run]:
-        """Store new runs; give the stored one in place of one that is there already."""
+        """Store new runs; return the stored one in place of one that is there already."""
         with self._join() as open_:
             return [self._inserted(open_, run) for run in runs]
 
     def load(self, run_id: UUID) -> Run | None:
-        """Give the run as stored now."""
+        """Return the run as stored now."""
         with self._join() as open_:
             return open_.run(run_id)
 
@@ -68,13 +68,13 @@ class MemoryStorage:
                 open_.changes.add(transition)
 
     def due(self, now: datetime, limit: int) -> Sequence[Run]:
-        """Give live runs with `next_at <= now`, oldest first."""
+        """Return live runs with `next_at <= now`, oldest first."""
         with self._join() as open_, self._locks.guard:
             found = [run for run in open_.live() if run.next_at is not None and run.next_at <= now]
         return sorted(found, key=_by_time)[:limit]
 
     def upcoming(self, after: datetime, until: datetime, limit: int) -> Sequence[tuple[UUID, datetime]]:
-        """Give WAITING runs with `after < next_at <= until`, oldest first."""
+        """Return WAITING runs with `after < next_at <= until`, oldest first."""
         with self._join() as open_, self._locks.guard:
             found = [
                 run
@@ -85,17 +85,17 @@ class MemoryStorage:
         return [(run.id, run.next_at) for run in ordered if run.next_at is not None]
 
     def runs(self) -> Sequence[Run]:
-        """Give every run, in the order of creation (for people and tests)."""
+        """Return every run, in the order of creation (for people and tests)."""
         with self._locks.guard:
             return list(self._tables.runs.values())
 
     def attempts(self, run_id: UUID) -> Sequence[Attempt]:
-        """Give a run's history (for people and tests)."""
+        """Return a run's history (for people and tests)."""
         with self._locks.guard:
             return list(self._tables.attempts.get(run_id, ()))
 
     def signals(self) -> Sequence[Signal]:
-        """Give every signal, in the order of sending (for people and tests)."""
+        """Return every signal, in the order of sending (for people and tests)."""
         with self._locks.guard:
             return list(self._tables.signals.values())
 
@@ -116,7 +116,7 @@ class MemoryStorage:
         return stored or run
 
     def _stored(self, open_: Transaction, run: Run) -> Run | None:
-        """Give the run that holds this one's key or occurrence; whoever is about to take either is waited for."""
+        """Return the run that holds this one's key or occurrence; whoever is about to take either is waited for."""
         found: UUID | None = run.id if open_.run(run.id) is not None else None
         if run.run_key is not None:
             open_.lock(("key", run.name, run.run_key))
@@ -137,7 +137,7 @@ class MemoryStorage:
 
 
 def _own(open_: Transaction, run: Run) -> UUID | None:
-    """Give the run of this very transaction that holds the key or the occurrence."""
+    """Return the run of this very transaction that holds the key or the occurrence."""
     for other in open_.changes.runs.values():
         if other.name == run.name and _is_same(other, run):
             return other.id

@@ -26,7 +26,7 @@ class Changes:
     position: int | None = None
 
     def copy(self) -> "Changes":
-        """Give a copy to come back to when an inner transaction fails."""
+        """Return a copy to come back to when an inner transaction fails."""
         return Changes(
             runs=dict(self.runs),
             attempts=list(self.attempts),
@@ -77,25 +77,25 @@ class Tables:
         self.position = max(self.position, changes.position or 0)
 
     def live(self) -> Iterator[Run]:
-        """Give the runs that have not ended."""
+        """Return the runs that have not ended."""
         return (self.runs[run_id] for run_id in list(self._live))
 
     def waiting(self, signal_name: str) -> Iterable[UUID]:
-        """Give the runs that wait for a signal of this name."""
+        """Return the runs that wait for a signal of this name."""
         return list(self._waiting.get(signal_name, ()))
 
     def placed(self, signal_name: str, after: int) -> Iterator[Signal]:
-        """Give the delivered signals of this name with a position beyond `after`, in that order."""
+        """Return the delivered signals of this name with a position beyond `after`, in that order."""
         known = self._placed.get(signal_name, [])
         start = bisect_right(known, after, key=lambda entry: entry[0])
         return (self.signals[signal_id] for _, signal_id in known[start:])
 
     def with_key(self, name: str, run_key: str) -> UUID | None:
-        """Give the run that holds a key."""
+        """Return the run that holds a key."""
         return self._keys.get((name, run_key))
 
     def of_occurrence(self, occurrence: Occurrence, name: str) -> UUID | None:
-        """Give the run of a workflow for an occurrence."""
+        """Return the run of a workflow for an occurrence."""
         return self._occurrences.get((occurrence.id, occurrence.generation, name))
 
     def _put(self, run: Run) -> None:

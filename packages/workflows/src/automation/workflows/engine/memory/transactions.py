@@ -49,7 +49,7 @@ class Transaction:
         return self.changes.signals.get(signal_id) or self.tables.signals.get(signal_id)
 
     def has_consumed(self, run_id: UUID, signal_id: UUID) -> bool:
-        """Tell whether a run has consumed a signal."""
+        """Return whether a run has consumed a signal."""
         receipt = (run_id, signal_id)
         return receipt in self.changes.receipts or receipt in self.tables.receipts
 
