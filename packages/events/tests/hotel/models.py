@@ -270,3 +270,16 @@ class Job(models.Model):
     at = models.DateTimeField()
 
     events = [EventDefinition("job_due", date_field="at")]
+
+
+class Pattern(models.Model):
+    """One of its conditions is a Q that no database can answer."""
+
+    text = models.CharField(max_length=20, default="a")
+    at = models.DateTimeField(null=True)
+
+    events = [
+        EventDefinition("pattern_broken", condition=Q(text__regex="(")),
+        EventDefinition("pattern_due", date_field="at", condition=Q(text__regex="(")),
+        EventDefinition("pattern_sound", condition=Q(text__endswith="a")),
+    ]

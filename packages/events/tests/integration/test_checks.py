@@ -7,6 +7,7 @@ import pytest
 from django.apps import apps
 from django.core import checks as django_checks
 from django.db import models
+from django.db.models import Q
 from django.test.utils import isolate_apps
 
 from automation.events import checks, registry
@@ -59,6 +60,10 @@ def declare(*definitions, **attributes):
         pytest.param([EventDefinition("a", date_field="day")], ["W001"], id="a date without a time"),
         pytest.param([EventDefinition("a", late=timedelta(1))], ["W002"], id="late without a date"),
         pytest.param([EventDefinition("a", repeat=True)], ["W003"], id="repeat without a condition"),
+        pytest.param([EventDefinition("a", condition=Q(numbr=1))], ["E012"], id="a Q of an unknown field"),
+        pytest.param([EventDefinition("a", condition=Q(number__near=1))], ["E012"], id="a Q of an unknown lookup"),
+        pytest.param([EventDefinition("a", condition=Q(number="one"))], ["E012"], id="a Q of a wrong value"),
+        pytest.param([EventDefinition("a", condition=Q(number__gt=1) | ~Q(at=None))], [], id="a sound Q"),
         pytest.param([EventDefinition("a", date_field="at")], [], id="sound"),
     ],
 )

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from automation.events.models import Event, EventStatus
 from automation.events.services import event_processor
-from tests.hotel.models import Faulty, Plain
+from tests.hotel.models import Faulty, Pattern, Plain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,3 +76,48 @@ def test_row_whose_definition_this_process_lacks_is_left_to_another(clock):
     assert event.status == EventStatus.PENDING
     assert event.next_at == clock.now() + timedelta(seconds=60)
     assert "not in the code" in event.why
+
+
+def test_q_that_no_database_can_answer_is_parked_and_harms_neither_the_save_nor_the_rest(clock):
+    pattern = Pattern.objects.create(at=clock.now())
+
+    rows = Event.objects.for_entity(pattern).in_bulk(field_name="id").values()
+    found = {event.event_name: (event.status, "parked" in event.why, bool(event.error)) for event in rows}
+    assert found == {
+        "pattern_broken": ("pending", True, True),
+        "pattern_due": ("pending", True, True),
+        "pattern_sound": ("occurred", False, False),
+    }
+
+
+def test_q_that_no_database_can_answer_does_not_stop_the_processor(clock):
+    patterns = [Pattern.objects.create(at=clock.now() + timedelta(minutes=1)) for _ in range(2)]
+    sound = Faulty.objects.create(mood="good", at=clock.now() + timedelta(hours=1))
+    clock.advance(hours=2)
+
+    assert event_processor.process_due_events(using="default")["events_processed"] == 1
+    assert Event.objects.get(event_name="faulty_due", entity_id=str(sound.pk)).status == "occurred"
+    held = Event.objects.filter(event_name="pattern_due")
+    assert [(event.next_at, "parked" in event.why) for event in held] == [(None, True)] * len(patterns)
+    assert event_processor.process_due_events(using="default")["due_events_found"] == 0
+
+
+def test_entity_that_cannot_be_read_does_not_stop_the_processor(clock, monkeypatch):
+    bad = Faulty.objects.create(mood="good", at=clock.now() + timedelta(hours=1))
+    good = Faulty.objects.create(mood="good", at=clock.now() + timedelta(hours=1))
+    read = Faulty.from_db.__func__
+
+    def refuse(cls, db, names, values):
+        if values[0] == bad.pk:
+            raise ValueError("no such mood")
+        return read(cls, db, names, values)
+
+    monkeypatch.setattr(Faulty, "from_db", classmethod(refuse))
+    clock.advance(hours=2)
+
+    event_processor.process_due_events(using="default")
+
+    rows = {event.entity_id: event for event in Event.objects.filter(event_name="faulty_due")}
+    assert rows[str(good.pk)].status == "occurred"
+    assert rows[str(bad.pk)].error == "ValueError: no such mood"
+    assert rows[str(bad.pk)].next_at > clock.now(), "it is tried again, and not at once"

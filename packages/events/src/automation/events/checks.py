@@ -12,6 +12,7 @@
 | E009 | `about` leads nowhere |
 | E010 | a model and its concrete parent declare the same name |
 | E011 | a model is written where events may not be stored |
+| E012 | a condition is a Q that does not fit the model |
 | W001 | the date field is a DateField |
 | W002 | `late` without a date field |
 | W003 | `repeat` without a condition |
@@ -34,7 +35,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist
 from django.db import router
-from django.db.models import DateField, DateTimeField, Model
+from django.db.models import DateField, DateTimeField, Model, Q
 
 from automation.events import registry
 from automation.events.callback_checks import check_callbacks
@@ -157,6 +158,7 @@ def _check_definition(model: type[Model], definition: EventDefinition) -> Iterat
     where = f"{model._meta.label}: EventDefinition({definition.name!r})"
     yield from _check_date(model, definition, where)
     yield from _check_about(model, definition, where)
+    yield from _check_condition(model, definition, where)
     if definition.repeat and definition.date_field is not None:
         yield checks.Error(
             f"{where} has both repeat=True and a date_field.",
@@ -228,6 +230,21 @@ def _check_about(model: type[Model], definition: EventDefinition, where: str) ->
             )
             return
         at = field.related_model
+
+
+def _check_condition(model: type[Model], definition: EventDefinition, where: str) -> Iterator[checks.CheckMessage]:
+    """Resolve the names and lookups of a Q, which asks no database anything."""
+    if not isinstance(definition.condition, Q):
+        return
+    try:
+        model._base_manager.filter(definition.condition)
+    except Exception as error:  # noqa: BLE001 - a lookup may refuse its value in any way
+        yield checks.Error(
+            f"{where} has the condition {definition.condition!r}, which does not fit {model._meta.label}: {error}",
+            hint="Correct the names of fields, lookups and values in the Q.",
+            obj=model,
+            id=f"{TAG}.E012",
+        )
 
 
 def _check_sqlite() -> Iterator[checks.CheckMessage]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -47,17 +48,28 @@ def read_entities(
 ) -> dict[str, Fresh]:
     """Read instances and the answers to the Q conditions of `declared` in one statement, by their keys as text.
 
-    Keys that cannot be keys of the model (its key changed type) are left out, like those of rows that are gone.
+    Keys that cannot be keys of the model (its key changed type) are left out, like those of rows that are gone. When
+    the database refuses one of the conditions, the instances come without answers: then each is asked by itself, and
+    only the one that is wrong fails.
     """
     keys = [key for key in (_key(model, entity_id) for entity_id in entity_ids) if key is not None]
-    asked = {f"{TRUTH}{number}": one for number, one in enumerate(declared) if isinstance(one.definition.condition, Q)}
+    asked = [one for one in declared if isinstance(one.definition.condition, Q)]
+    if not keys:
+        return {}
+    if asked:
+        # A Q may raise anything, when it is built or asked. If the rows cannot be read at all, that shows below.
+        with suppress(Exception), guarded(using):
+            return _read(model, keys, asked, using=using)
+    return _read(model, keys, [], using=using)
+
+
+def _read(model: type[Model], keys: Sequence[Any], asked: Sequence[Declared], *, using: str) -> dict[str, Fresh]:
+    aliases = {f"{TRUTH}{number}": one for number, one in enumerate(asked)}
     rows = model._base_manager.using(using).filter(pk__in=keys)
-    rows = rows.annotate(
-        **{alias: annotation(model, _q(one), using=using) for alias, one in asked.items()},
-    )
+    rows = rows.annotate(**{alias: annotation(model, _q(one), using=using) for alias, one in aliases.items()})
     return {
-        str(row.pk): Fresh(instance=row, truths={one.name: bool(getattr(row, alias)) for alias, one in asked.items()})
-        for row in (rows if keys else ())
+        str(row.pk): Fresh(instance=row, truths={one.name: bool(getattr(row, alias)) for alias, one in aliases.items()})
+        for row in rows
     }
 
 

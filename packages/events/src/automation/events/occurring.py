@@ -53,7 +53,10 @@ def look_at(events: Sequence[Event], *, using: str) -> tuple[int, list[EventDeli
     if not events:
         return 0, []
     now = wiring.clock.now()
-    decisions = _judge(events, using=using, now=now)
+    try:
+        decisions = _judge(events, using=using, now=now)
+    except Exception as error:  # noqa: BLE001 - an entity may be unreadable in any way; it must not stop the others
+        return _apart(events, error, using=using, now=now)
     sure = [decision for decision in decisions if not _contradicts_row(decision)]
     doubtful = [decision.event for decision in decisions if decision.event is not None and _contradicts_row(decision)]
     occurred, due = _settle([one.event for one in sure if one.event is not None], lambda: sure, using=using)
@@ -70,8 +73,15 @@ def _settle(
     try:
         return _write(decide, using=using, now=now)
     except Exception as error:  # noqa: BLE001 - a subscriber may raise anything; one row must not stop the others
-        if len(events) == 1:
-            return _give_up(events[0], error, using=using, now=now)
+        return _apart(events, error, using=using, now=now)
+
+
+def _apart(
+    events: Sequence[Event], error: Exception, *, using: str, now: datetime
+) -> tuple[int, list[EventDelivery]]:
+    """Look at each row by itself, now that they could not be settled together; give up one that is alone already."""
+    if len(events) == 1:
+        return _give_up(events[0], error, using=using, now=now)
     occurred, due = 0, []
     for event in _unchanged(events, using=using):
         count, more = look_at([event], using=using)
