@@ -5,7 +5,7 @@ from contextvars import Context
 from datetime import timedelta
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from automation.workflows.authoring.registry import registry
 from automation.workflows.core import (
@@ -611,6 +611,53 @@ def test_an_upgrade_hook_brings_an_old_context_into_shape(world: World) -> None:
     world.engine.signal("x")
 
     assert world.data(run) == {"first": "Ada", "last": "Lovelace"}
+
+
+def test_a_validator_or_an_upgrade_that_breaks_pauses_the_run_until_it_is_mended(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def define(broken: str = "") -> None:
+        @workflow("shaped")
+        class Shaped:
+            class Context(BaseModel):
+                name: str = "Ada"
+
+                @field_validator("name")
+                @classmethod
+                def known(cls, value):
+                    return {"Ada": value}[value + broken]
+
+            if broken == "upgrade":
+
+                @classmethod
+                def upgrade_context(cls, version, data):
+                    return {"name": data["title"]}
+
+            @step(start=True)
+            def run(self):
+                return wait("x", then=self.end)
+
+            @step()
+            def end(self):
+                return complete()
+
+    define()
+    run = world.engine.start("shaped")
+    define(broken="validator")
+    world.engine.signal("x")
+
+    assert world.stored(run).pause is Pause.CONTEXT
+    assert world.stored(run).why == "the stored Context does not fit: a validator raised KeyError"
+
+    define(broken="upgrade")
+    for _ in range(3):
+        world.advance(seconds=60)
+
+    assert "upgrade_context raised KeyError: 'title'" in world.stored(run).why
+
+    define()
+    world.advance(seconds=60)
+    assert world.status(run) is WorkflowStatus.COMPLETED
 
 
 def test_every_fault_point_is_reached(world: World) -> None:

@@ -4,7 +4,7 @@ import logging
 from datetime import timedelta
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator, model_validator
 
 from automation.workflows.core import (
     Wake,
@@ -19,6 +19,7 @@ from automation.workflows.core import (
     wait,
     workflow,
 )
+from automation.workflows.errors import PayloadError
 from tests.unit.world import START, World
 
 
@@ -164,6 +165,67 @@ def test_a_value_that_does_not_validate_is_left_out_and_told(world: World) -> No
     assert world.data(run) == {"n": 0, "s": "fine"}
     assert list(wakes[1].rejected) == ["n"]
     assert "integer" in wakes[1].rejected["n"]
+
+
+def test_a_value_on_which_a_validator_breaks_is_left_out_and_told(world: World) -> None:
+    wakes: list[Wake] = []
+
+    @workflow("waiter")
+    class Waiter:
+        class Context(BaseModel):
+            email: str = ""
+            s: str = ""
+
+            @field_validator("email", mode="before")
+            @classmethod
+            def strip(cls, value):
+                return value.strip()
+
+        @step(start=True)
+        def run(self):
+            return wait("x", then=self.after)
+
+        @step()
+        def after(self):
+            wakes.append(get_wake())
+            return complete()
+
+    run = world.engine.start("waiter")
+    world.engine.signal("x", {"s": "fine", "email": 5})
+
+    assert world.data(run) == {"email": "", "s": "fine"}
+    assert wakes[0].rejected == {"email": "a validator raised AttributeError"}
+
+    run = world.engine.start("waiter")
+    with pytest.raises(PayloadError, match="email: a validator raised AttributeError"):
+        world.engine.signal("x", {"email": 5}, run_id=run.id)
+
+
+def test_fields_that_do_not_go_together_are_left_out_one_by_one(world: World) -> None:
+    @workflow("waiter")
+    class Waiter:
+        class Context(BaseModel):
+            low: int = 0
+            high: int = 10
+
+            @model_validator(mode="after")
+            def ordered(self):
+                if self.low > self.high:
+                    raise TypeError
+                return self
+
+        @step(start=True)
+        def run(self):
+            return wait("x", then=self.after)
+
+        @step()
+        def after(self):
+            return complete()
+
+    one, other = world.engine.start("waiter"), world.engine.start("waiter", low=5)
+    world.engine.signal("x", {"low": 20, "high": 15})
+    assert world.data(one) == {"low": 0, "high": 15}
+    assert world.data(other) == {"low": 5, "high": 15}
 
 
 def test_a_timeout_goes_to_on_timeout_and_differs_from_an_empty_payload(world: World) -> None:

@@ -13,7 +13,7 @@ from automation.workflows.authoring.bytes_form import as_stored, stored_form, ty
 from automation.workflows.authoring.payloads import JsonLimits, JsonObject, check_json
 from automation.workflows.errors import ContextError, DefinitionError, PayloadError
 
-__all__ = ["Merge", "check_context_class", "dump", "load", "merge", "problems"]
+__all__ = ["Merge", "check_context_class", "dump", "load", "merge", "problems", "stored_data"]
 
 _M = TypeVar("_M", bound=BaseModel)
 _SECRETS = (SecretStr, SecretBytes)
@@ -42,7 +42,7 @@ def check_context_class(owner: str, context: Any) -> type[BaseModel]:
 
 
 def load(context: type[_M], data: JsonObject) -> _M:
-    """Make a Context from stored data. Raises pydantic's ValidationError."""
+    """Make a Context from stored data. Raises ValidationError, and whatever else the author's validators raise."""
     text = json.dumps(data, ensure_ascii=False)
     stored = stored_form(context)
     loaded = (stored or context).model_validate_json(text, by_alias=False, by_name=True)
@@ -54,7 +54,7 @@ def load(context: type[_M], data: JsonObject) -> _M:
 def dump(context: BaseModel, limits: JsonLimits) -> JsonObject:
     """Return a Context as JSON data. Raises ContextError, naming the field, when it would not come back equal."""
     try:
-        data = _normalised(context)
+        data = stored_data(context)
         check_json(data, limits, root="Context")
     except (PydanticSerializationError, UnicodeDecodeError) as error:
         raise ContextError(_unserialisable(context, error)) from None
@@ -65,29 +65,52 @@ def dump(context: BaseModel, limits: JsonLimits) -> JsonObject:
 
 
 def merge(context: type[BaseModel], data: JsonObject, payload: JsonObject) -> Merge:
-    """Set those keys of `payload` that are declared fields and validate; name those that do not."""
+    """Set those keys of `payload` that are declared fields and validate; name those that do not.
+
+    `data` is a Context that loads. Raises nothing: whatever the author's validators raise refuses the value.
+    """
     wanted = {key: value for key, value in payload.items() if key in context.model_fields}
     rejected: dict[str, str] = {}
     while wanted:
         try:
-            merged = load(context, {**data, **wanted})
-        except ValidationError as error:
-            reasons = _reasons(error)
-            culprits = [key for key in wanted if key in reasons] or [next(reversed(wanted))]
-            for key in culprits:
-                del wanted[key]
-                rejected[key] = reasons.get(key) or problems(error)
+            merged = stored_data(load(context, {**data, **wanted}))
+        except Exception as error:  # noqa: BLE001 - validators are the author's code, and the sender chose the value
+            refused = _refused(context, data, wanted, error)
+            rejected |= refused
+            wanted = {key: value for key, value in wanted.items() if key not in refused}
         else:
-            return Merge(data=_normalised(merged), rejected=rejected)
+            return Merge(data=merged, rejected=rejected)
     return Merge(data=data, rejected=rejected)
 
 
-def problems(error: ValidationError) -> str:
-    """Say which fields do not validate and why, without the values: they may be personal."""
-    return "; ".join(f"{path or 'Context'}: {reason}" for path, reason in _reported(error))
+def problems(error: Exception) -> str:
+    """Say what does not validate and why, without the values: they may be personal."""
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{path or 'Context'}: {reason}" for path, reason in _reported(error))
+    return f"a validator raised {type(error).__name__}"
 
 
-def _normalised(context: BaseModel) -> JsonObject:
+def _refused(context: type[BaseModel], data: JsonObject, wanted: JsonObject, error: Exception) -> Mapping[str, str]:
+    """Return the keys to leave out: those that the error names, else those that do not validate alone, or the last."""
+    reasons = _reasons(error) if isinstance(error, ValidationError) else {}
+    named = {key: reasons[key] for key in wanted if key in reasons}
+    if named:
+        return named
+    alone = {key: reason for key, value in wanted.items() if (reason := _alone(context, {**data, key: value}))}
+    return alone or {next(reversed(list(wanted))): problems(error)}
+
+
+def _alone(context: type[BaseModel], data: JsonObject) -> str:
+    """Return why data does not make a Context; nothing where it does."""
+    try:
+        stored_data(load(context, data))
+    except Exception as error:  # noqa: BLE001 - as in merge
+        return problems(error)
+    return ""
+
+
+def stored_data(context: BaseModel) -> JsonObject:
+    """Return a Context as the JSON that is stored. Raises what pydantic raises."""
     written = as_stored(context)
     data: JsonObject = _finite(written.model_dump(mode="json", round_trip=True, by_alias=False, warnings="none"))
     return data

@@ -1,19 +1,21 @@
 """Which code goes on with a run: the version it was started with, or a newer one that takes it over."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from pydantic import ValidationError
-
-from automation.workflows.authoring.contexts import load, problems
+from automation.workflows.authoring.contexts import load, problems, stored_data
 from automation.workflows.authoring.definitions import WorkflowDefinition
 from automation.workflows.authoring.payloads import JsonObject
 from automation.workflows.authoring.registry import Registry
+from automation.workflows.engine.errors_text import summarise
 from automation.workflows.runs.values import Pause, Run
 
 __all__ = ["Absent", "Fit", "Found", "definition_of", "fit"]
+
+logger = logging.getLogger("automation.workflows")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def _same_version(definition: WorkflowDefinition, run: Run) -> Fit:
         return Found(definition=definition, data=None)
     try:
         load(definition.context, run.data)
-    except ValidationError as error:
+    except Exception as error:  # noqa: BLE001 - validators are the author's code: whatever they raise holds this run only
         return _upgraded(definition, run) or _unfit(problems(error))
     return Found(definition=definition, data=run.data)
 
@@ -84,14 +86,24 @@ def _upgraded(definition: WorkflowDefinition, run: Run) -> Fit | None:
     assert run.data is not None
     try:
         data = definition.upgrade(run.version, _copy(run.data))
-        if data is None:
-            return None
+    except Exception as error:
+        # It is the author's code: whatever it raises holds this run only.
+        if run.pause is not Pause.CONTEXT:
+            logger.warning(
+                "upgrade_context of %r raised for run %s; it is paused.",
+                run.name,
+                run.id,
+                exc_info=True,
+                extra={"run_id": str(run.id)},
+            )
+        return _unfit(f"upgrade_context raised {summarise(error)}")
+    if data is None:
+        return None
+    try:
         context = load(definition.context, data)
-    except ValidationError as error:
+        return Found(definition=definition, data=stored_data(context))
+    except Exception as error:  # noqa: BLE001 - as above, for validators
         return _unfit(problems(error))
-    except Exception as error:  # noqa: BLE001 - upgrade_context is the author's code: whatever it raises holds this run only
-        return _unfit(f"upgrade_context raised {type(error).__name__}")
-    return Found(definition=definition, data=context.model_dump(mode="json", round_trip=True, by_alias=False))
 
 
 def _no_step(definition: WorkflowDefinition, run: Run) -> Absent:
