@@ -15,7 +15,7 @@ from automation.testing.contracts.side_by_side import PATIENCE_SECONDS, Beside, 
 from automation.workflows.engine.faults import POINTS, install, uninstall
 from automation.workflows.ports import wiring
 
-__all__ = ["Actor", "fault_points", "is_waiting_for_a_lock"]
+__all__ = ["Actor", "blocked_session", "fault_points", "is_waiting_for_a_lock"]
 
 _actors: dict[int, "Actor"] = {}
 
@@ -23,6 +23,7 @@ _WAITING = {
     "postgresql": "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'",
     "mysql": "SELECT 1 FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = %s AND trx_state = 'LOCK WAIT'",
 }
+_BLOCKED = "SELECT 1 FROM information_schema.innodb_trx WHERE trx_mysql_thread_id <> %s AND trx_state = 'LOCK WAIT'"
 _LOOK_SECONDS = {"postgresql": 0.005, "mysql": 0.12}
 """How often to ask. InnoDB makes a new picture only when nobody has looked at the old one for a tenth of a second."""
 _SESSION = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
@@ -33,6 +34,19 @@ def is_waiting_for_a_lock(session: int) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_WAITING[connection.vendor], [session])
         return cursor.fetchone() is not None
+
+
+def blocked_session() -> None:
+    """Wait until somebody waits for a lock of InnoDB's."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    own = _session()
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_BLOCKED, [own])
+            if cursor.fetchone() is not None:
+                return
+        assert time.monotonic() < deadline, "Nobody waits for a lock."
+        time.sleep(_LOOK_SECONDS["mysql"])
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, cast
 from uuid import UUID
 
-from django.db import IntegrityError, connections, transaction
+from django.db import DatabaseError, IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Case, F, Field, Q, Value, When
 from django.db.models.functions import Cast
@@ -27,6 +27,9 @@ __all__ = ["DjangoStorage"]
 
 _BATCH = 500
 """Rows in one statement: River, Oban and Django's own bulk operations stay in the same region."""
+_ROLLED_BACK = frozenset({1020, 1213})
+"""Errors with which InnoDB rolls back the whole transaction, not the statement: a row changed since the snapshot was
+taken (where the server checks that), and a deadlock."""
 
 
 class DjangoStorage:
@@ -55,7 +58,7 @@ class DjangoStorage:
         """Open a transaction, or a savepoint inside one."""
         connection = connections[self.alias]
         is_outermost = not connection.in_atomic_block
-        with transaction.atomic(using=self.alias):
+        with transaction.atomic(using=self.alias), _noticing_rollbacks(connection):
             if is_outermost and _reads_before_it_locks(connection):
                 # A write first: SQLite then waits for other writers here, and never fails a read that turns writer.
                 MailboxPosition.objects.using(self.alias).filter(pk=0).update(value=0)
@@ -184,6 +187,31 @@ class DjangoStorage:
 def _reads_before_it_locks(connection: BaseDatabaseWrapper) -> bool:
     """Return whether transactions begin without the write lock: SQLite's DEFERRED, its default."""
     return connection.vendor == "sqlite" and getattr(connection, "transaction_mode", None) in {None, "DEFERRED"}
+
+
+@contextmanager
+def _noticing_rollbacks(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Have Django know when InnoDB has rolled back everything: what follows would commit as half a transaction."""
+    if connection.vendor != "mysql":
+        yield
+        return
+    with connection.execute_wrapper(_mark_rolled_back):
+        yield
+
+
+def _mark_rolled_back(
+    execute: Callable[..., Any],
+    sql: str,
+    params: Any,
+    many: bool,  # noqa: FBT001 - as Django calls it
+    context: Mapping[str, Any],
+) -> Any:
+    try:
+        return execute(sql, params, many, context)
+    except DatabaseError as error:
+        if error.args and error.args[0] in _ROLLED_BACK:
+            context["connection"].needs_rollback = True
+        raise
 
 
 def _is_aborted(connection: BaseDatabaseWrapper) -> bool:
