@@ -29,6 +29,7 @@ from automation.workflows.core import (
 )
 from automation.workflows.engine.keys import arguments_digest
 from automation.workflows.errors import IllegalTransition, NotConfigured, UnknownRun, UnknownWorkflow, UsageError
+from automation.workflows.ports import Policy
 from automation.workflows.runs.values import Pause, Run
 from tests.unit.world import START, World
 
@@ -774,4 +775,81 @@ def test_a_sweep_that_is_told_to_stop_leaves_the_rest_to_the_next(world: World):
     second = world.engine.process_scheduled()
 
     assert (first["woken"], second["woken"]) == (2, 3)
+    assert (first["more"], second["more"]) == (True, False)
     assert {world.status(run) for run in runs} == {WorkflowStatus.COMPLETED}
+
+
+def nappers(world: World, count: int) -> None:
+    """Put runs to sleep for a minute."""
+
+    @workflow("dozer")
+    class Dozer:
+        class Context(BaseModel):
+            pass
+
+        @step(start=True)
+        def nap(self):
+            return sleep(timedelta(minutes=1), then=self.rise)
+
+        @step()
+        def rise(self):
+            return complete()
+
+    for _ in range(count):
+        world.engine.start("dozer")
+
+
+def test_a_sweep_that_reaches_its_limit_says_that_there_is_more(world: World):
+    nappers(world, 5)
+    world.clock.at += timedelta(minutes=1)
+
+    swept = [world.engine.process_scheduled(2) for _ in range(3)]
+
+    assert [(done["woken"], done["more"]) for done in swept] == [(2, True), (2, True), (1, False)]
+
+
+def test_a_broadcast_that_reaches_the_limit_says_that_there_is_more(world: World):
+    """Whoever sweeps goes on at once, and four thousand waiters do not wait for four sweeps."""
+
+    @workflow("listener")
+    class Listener:
+        class Context(BaseModel):
+            pass
+
+        @step(start=True)
+        def listen(self):
+            return wait("go", then=self.heard)
+
+        @step()
+        def heard(self):
+            return complete()
+
+    world.set_policy(Policy(inline_delivery=1))
+    for _ in range(5):
+        world.engine.start("listener")
+    world.engine.signal("go")
+
+    swept = [world.engine.process_scheduled(3) for _ in range(2)]
+
+    assert [(done["delivered"], done["more"]) for done in swept] == [(3, True), (1, False)]
+
+
+def test_runs_that_cannot_be_moved_are_no_reason_to_sweep_at_once(world: World, monkeypatch: pytest.MonkeyPatch):
+    """They may be the same ones again: the sweep would go round and round."""
+    nappers(world, 2)
+    world.clock.at += timedelta(minutes=1)
+    monkeypatch.setattr(world.engine._sweeper, "_row", lambda run: 1 / 0)
+
+    done = world.engine.process_scheduled(2)
+
+    assert (done["errors"], done["more"]) == (2, False)
+
+
+def test_timers_are_given_to_more_runs_than_one_sweep_wakes(world: World):
+    """All check in at three o'clock: whoever gets no timer wakes with the sweep, up to a minute late."""
+    nappers(world, 5)
+    queue = world.with_queue()
+
+    world.engine.process_scheduled(2)
+
+    assert len({run_id for run_id, run_after in queue.given if run_after is not None}) == 5

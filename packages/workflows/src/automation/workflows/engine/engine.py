@@ -112,7 +112,8 @@ class Engine:
     def process_scheduled(self, limit: int = 1000, *, stop: Callable[[], bool] = lambda: False) -> Mapping[str, Any]:
         """Wake what is due, rescue what lost its worker, deliver what was sent: at most `limit` of each.
 
-        `stop` is asked between two runs; when it says so, the rest is left to the next sweep.
+        `stop` is asked between two runs; when it says so, the rest is left to the next sweep. Return what was done, by
+        kind, and in `more` whether there may be more to do at once.
         """
         refuse_under_loop("process_scheduled")
         return self._sweeper.sweep(limit, stop)

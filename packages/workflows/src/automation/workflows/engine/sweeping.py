@@ -25,6 +25,10 @@ __all__ = ["Sweeper"]
 
 logger = logging.getLogger("automation.workflows")
 
+TIMERS = 10
+"""Timers are given to so many times more runs than are worked on: a timer is one message, and whoever has none waits
+for the next sweep."""
+
 
 class Sweeper:
     """Wakes what is due, rescues what lost its worker, delivers what was sent."""
@@ -40,18 +44,25 @@ class Sweeper:
         self._operator = operator
 
     def sweep(self, limit: int, stop: Callable[[], bool]) -> Mapping[str, Any]:
-        """Do at most `limit` of each; return what was done, `errors` included. Idle, it asks three questions."""
+        """Do at most `limit` of each; return what was done, `errors` included, and whether there is `more`.
+
+        Idle, it asks three questions.
+        """
         counts: Counter[str] = Counter()
         began_at = self._runtime.now()
-        for run in self._runtime.storage.due(began_at, limit):
+        due = self._runtime.storage.due(began_at, limit)
+        for run in due:
             if stop():
                 break
             counts[self._guarded(run)] += 1
+        # Rows that could not be moved may be the same ones at the next look, so they are no reason to look at once.
+        more = len(due) == limit and counts.total() > counts["passed"] + counts["errors"]
         # Signals get a share also when the time is up, or a herd of due runs would keep them waiting for ever.
         counts["delivered"] = self._deliver(max(1, limit // 10) if stop() else limit, counts)
-        counts["hinted"] += self._hint(limit)
+        more = more or counts["delivered"] >= limit or stop()
+        counts["hinted"] += self._hint(limit * TIMERS)
         known = ("woken", "rescued", "hinted", "resumed", "failed", "delivered", "passed", "errors")
-        return {"processed_at": began_at, **{name: counts[name] for name in known}}
+        return {"processed_at": began_at, **{name: counts[name] for name in known}, "more": more}
 
     def _guarded(self, run: Run) -> str:
         """Handle one row; whatever it raises is counted, and the row is put back so as not to crowd the sweep."""

@@ -41,6 +41,7 @@ class Worker(Protocol):
     def process_scheduled(self, limit: int = 1000, *, stop: Callable[[], bool] = lambda: False) -> Mapping[str, Any]:
         """Sweep: wake what is due, rescue what lost its worker, deliver what was sent; at most `limit` of each.
 
-        `stop` is asked between two rows: true leaves the rest for the next sweep.
+        `stop` is asked between two rows: true leaves the rest for the next sweep. `more` in what is returned says that
+        there may be more to do at once.
         """
         ...
