@@ -1,6 +1,7 @@
 """Stand-ins for the worker's side of events and workflows: they remember what was asked, and raise when told to."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -28,7 +29,7 @@ class FakeWorker:
         woken = 0
         while self.due and woken < limit and not stop():
             self.due, woken = self.due - 1, woken + 1
-        return {"woken": woken}
+        return {"processed_at": datetime.now(UTC), "woken": woken, "more": self.due > 0}
 
 
 class FakeProcessor:

@@ -1,6 +1,8 @@
 """The sweeps go on: under a backlog, with q2's scheduler blocked or dead, and never doubled for it."""
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -39,7 +41,7 @@ def let_the_process_look() -> None:
     sweeps.glance = sweeps.Glance()
 
 
-def test_a_worker_makes_up_for_an_overdue_sweep_after_its_own_task(worker: FakeWorker, processor: FakeProcessor):
+def test_a_worker_makes_up_for_an_overdue_sweep_beside_its_own_task(worker: FakeWorker, processor: FakeProcessor):
     """Behind a long backlog the sweep's own task would wait for minutes."""
     swept(workflows=73)
     let_the_process_look()
@@ -214,3 +216,86 @@ def test_a_worker_starts_also_without_a_database(monkeypatch: pytest.MonkeyPatch
     sweeps.begin_in_worker()
 
     assert "connection refused" in caplog.text
+
+
+def test_a_long_sweep_leaves_the_run_to_a_worker_that_has_its_whole_time(
+    worker: FakeWorker, processor: FakeProcessor, monkeypatch: pytest.MonkeyPatch
+):
+    """q2's timeout counts from the beginning of the task: a step after two sweeps would not live to its end."""
+    monkeypatch.setattr("automation.q2_executor.budget.NEGLIGIBLE", 0)
+    swept(workflows=73)
+    let_the_process_look()
+    run_id = str(uuid4())
+
+    tasks.execute_run(run_id)
+
+    assert (worker.sweeps, worker.executed) == (1, [])
+    assert ("execute_run", (run_id,)) in calls()
+    drain()
+    assert worker.executed == [(run_id, None)]
+
+
+def test_a_sweep_for_which_no_time_was_left_stays_overdue(
+    worker: FakeWorker, processor: FakeProcessor, monkeypatch: pytest.MonkeyPatch
+):
+    """Its start was stamped, so nobody made up for it before the next interval had passed."""
+    swept(workflows=73, events=400)
+    begun = Heartbeat.objects.get(name="events").started_at
+    let_the_process_look()
+
+    def sweep_all_the_time(*, stop: Callable[[], bool]) -> Mapping[str, Any]:
+        monkeypatch.setattr("automation.q2_executor.budget.SHARE", 0)
+        return {"more": stop()}
+
+    monkeypatch.setattr(worker, "process_scheduled", sweep_all_the_time)
+    tasks.execute_run(str(uuid4()))
+
+    assert processor.polls == []
+    assert Heartbeat.objects.get(name="events").started_at == begun
+
+
+def test_a_sweep_that_raises_does_not_take_the_run_with_it(worker: FakeWorker, monkeypatch: pytest.MonkeyPatch):
+    swept(workflows=73)
+    let_the_process_look()
+    monkeypatch.setattr(worker, "process_scheduled", lambda **_: 1 / 0)
+    run_id = str(uuid4())
+
+    tasks.execute_run(run_id)
+
+    assert worker.executed == [(run_id, None)]
+
+
+def test_three_thousand_due_runs_are_swept_by_one_task(worker: FakeWorker):
+    """A sweep of a thousand each minute would leave the last of them for two minutes more."""
+    worker.due = 3000
+
+    done = tasks.process_scheduled_workflows()
+
+    assert (worker.due, done["woken"]) == (0, 3000)
+    assert "more" not in done
+
+
+def test_what_a_sweep_has_no_time_for_is_swept_by_another_task_at_once(
+    worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+):
+    worker.due = 3000
+    monkeypatch.setattr("automation.q2_executor.budget.SHARE", 0)
+
+    tasks.process_scheduled_workflows()
+
+    assert [name for name, _ in calls() if name != "keep_sweeping"] == ["process_scheduled_workflows"]
+
+
+def test_of_two_sweeps_of_one_backlog_the_later_goes_on(worker: FakeWorker, monkeypatch: pytest.MonkeyPatch):
+    """Each minute brings a sweep; were each to go on until there is no more, they would soon keep every worker."""
+
+    def sweep_while_another_begins(*, stop: Callable[[], bool]) -> Mapping[str, Any]:
+        Heartbeat.objects.filter(name="workflows").update(started_at=datetime.now(UTC) + timedelta(seconds=1))
+        return {"more": True}
+
+    monkeypatch.setattr("automation.q2_executor.budget.SHARE", 0)
+    monkeypatch.setattr(worker, "process_scheduled", sweep_while_another_begins)
+
+    tasks.process_scheduled_workflows()
+
+    assert [name for name, _ in calls()] == ["keep_sweeping"]

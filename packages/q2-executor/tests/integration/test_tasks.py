@@ -64,7 +64,7 @@ def test_the_sweeps_give_what_was_done_and_leave_a_heartbeat(worker: FakeWorker,
     polled = tasks.poll_due_events(hours=6)
     cleaned = tasks.cleanup_old_events(days=7)
 
-    assert swept == {"woken": 0}
+    assert swept["woken"] == 0
     assert polled["due_events_found"] == 0
     assert cleaned["deleted_count"] == 0
     assert (worker.sweeps, processor.polls, processor.cleaned) == (1, [6], [7])

@@ -14,7 +14,7 @@ from automation.q2_executor.message import Message
 from automation.q2_executor.models import Heartbeat
 from automation.q2_executor.sending import AfterCommit, after_commit_of, send, together
 
-__all__ = ["Q2Dispatcher", "Q2Executor", "again_now", "gathered"]
+__all__ = ["DELIVER_EVENT", "EXECUTE_RUN", "WAKE_EVENTS", "Q2Dispatcher", "Q2Executor", "again_now", "gathered"]
 
 EXECUTE_RUN = "automation.q2_executor.tasks.execute_run"
 DELIVER_EVENT = "automation.q2_executor.tasks.deliver_event"
@@ -93,10 +93,10 @@ class Q2Dispatcher:
             send(hints, joins=using, after_commit=after_commit)
 
 
-def again_now() -> None:
-    """Have due events processed by another task, because this one's time is up."""
+def again_now(task: str, *args: str, queue: str | None = None) -> None:
+    """Have another worker do this, because this task's time is up."""
     alias = router.db_for_write(Heartbeat)
-    send([Message(task=WAKE_EVENTS)], joins=alias, after_commit=after_commit_of(alias))
+    send([Message(task=task, args=args)], joins=alias, after_commit=after_commit_of(alias), queue=queue)
 
 
 def _is_near(at: datetime | None, horizon: timedelta) -> bool:

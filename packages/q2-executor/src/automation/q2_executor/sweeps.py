@@ -12,14 +12,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.apps import apps
 from django.db import DatabaseError, router, transaction
 
 from automation.q2_executor import timers
 from automation.q2_executor.broker import main_queue, sweep_queue
+from automation.q2_executor.budget import Budget
 from automation.q2_executor.conf import conf, schedules_wanted
+from automation.q2_executor.executor import again_now
 from automation.q2_executor.message import Message
 from automation.q2_executor.models import Heartbeat
 from automation.q2_executor.sending import after_commit_of, send
@@ -40,6 +42,9 @@ __all__ = [
 ]
 
 logger = logging.getLogger("automation.q2_executor")
+
+Work: TypeAlias = Callable[[Budget, datetime], Any]
+"""What does a sweep within a budget; its start has been stamped with the time given."""
 
 KEEP_SWEEPING = "automation.q2_executor.tasks.keep_sweeping"
 LINK = "link"
@@ -102,26 +107,40 @@ def installed() -> list[Sweep]:
     return [sweep for sweep in (WORKFLOWS, EVENTS, CLEANUP) if apps.is_installed(sweep.app)]
 
 
-def run(sweep: Sweep, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """Do the work of a sweep, stamp its heartbeat, and see to it that there is a link."""
-    _stamp(sweep.name, started_at=datetime.now(UTC))
+def run(sweep: Sweep, work: Callable[[], Mapping[str, Any]], *, began_at: datetime | None = None) -> dict[str, Any]:
+    """Do the work of a sweep, stamp its heartbeat, and see to it that there is a link.
+
+    When the work gives `more`, the sweep is repeated at once by another task, unless a later one has begun meanwhile:
+    a backlog is swept by one task after the other, and never by several. `began_at`: the start is stamped already.
+    """
+    if began_at is None:
+        began_at = datetime.now(UTC)
+        _stamp(sweep.name, started_at=began_at)
     done = dict(work())
     _stamp(sweep.name, finished_at=datetime.now(UTC))
     forge_link()
+    if done.pop("more", False) and Heartbeat.objects.filter(name=sweep.name, started_at=began_at).exists():
+        again_now(sweep.task, queue=sweep_queue())
     return done
 
 
-def make_up(work: Mapping[str, Callable[[], Any]], *, now: datetime | None = None) -> list[str]:
-    """Run the overdue sweeps that no other process has just begun; give their names. `work` is by name of sweep."""
-    now = now or datetime.now(UTC)
+def make_up(work: Mapping[str, Work], budget: Budget) -> list[str]:
+    """Run the overdue sweeps that no other process has just begun, while there is time; give their names.
+
+    `work` is by name of sweep. Each is stamped as begun just before it begins: one for which no time is left stays
+    overdue, for the next worker that looks.
+    """
     if not schedules_wanted():
         return []
-    begun = dict(Heartbeat.objects.values_list("name", "started_at"))
-    made_up = [sweep.name for sweep in installed() if _is_overdue(sweep, begun.get(sweep.name), now)]
-    won = [name for name in made_up if _compare_and_set(name, begun.get(name), now)]
-    for name in won:
-        work[name]()
-    return won
+    begun, made_up = dict(Heartbeat.objects.values_list("name", "started_at")), []
+    for sweep in installed():
+        now = datetime.now(UTC)
+        if not _is_overdue(sweep, begun.get(sweep.name), now) or budget.is_spent():
+            continue
+        if _compare_and_set(sweep.name, begun.get(sweep.name), now):
+            work[sweep.name](budget, now)
+            made_up.append(sweep.name)
+    return made_up
 
 
 def is_first_today(name: str) -> bool:
@@ -168,10 +187,10 @@ def begin_in_worker(**_: Any) -> None:
         logger.warning("The sweeps could not be looked after at the start of a worker.", exc_info=True)
 
 
-def follow_link(due: str, work: Mapping[str, Callable[[], Any]]) -> None:
+def follow_link(due: str, work: Mapping[str, Work], budget: Budget) -> None:
     """Make up for what is overdue, and leave the next link. A link that is not the one expected ends here."""
     if _send_link(datetime.fromisoformat(due), datetime.now(UTC) + _shortest_interval() * LINK_AFTER):
-        make_up(work)
+        make_up(work, budget)
 
 
 def _send_link(before: datetime | None, at: datetime) -> bool:

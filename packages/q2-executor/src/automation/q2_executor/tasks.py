@@ -1,6 +1,7 @@
 """What q2's workers call. Each task may be called twice, late, side by side, or by hand in tests: the rows decide."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +13,7 @@ from django_q.exceptions import TimeoutException
 from automation.q2_executor import sweeps
 from automation.q2_executor.budget import Budget
 from automation.q2_executor.conf import conf
-from automation.q2_executor.executor import again_now, gathered
+from automation.q2_executor.executor import DELIVER_EVENT, EXECUTE_RUN, WAKE_EVENTS, again_now, gathered
 from automation.q2_executor.instants import as_stored
 from automation.q2_executor.sweeps import CLEANUP, EVENTS, WORKFLOWS
 
@@ -31,76 +32,108 @@ logger = logging.getLogger("automation.q2_executor")
 
 def execute_run(run_id: str, step_name: str | None = None) -> None:
     """Work on a run until its next pause, if it is there to be worked on."""
-    _survive(partial(_worker().execute_step, run_id, step_name), f"run {run_id}")
-    _look_after_sweeps()
+    if _has_time(EXECUTE_RUN, run_id, *filter(None, [step_name])):
+        _survive(partial(_worker().execute_step, run_id, step_name), f"run {run_id}")
 
 
 def deliver_event(using: str, *delivery_ids: str) -> None:
     """Make the calls that events owe to callbacks, on the database `using`."""
-    deliver = _processor().deliver
-    _survive(lambda: deliver([UUID(key) for key in delivery_ids], using=using), f"deliveries {delivery_ids}")
-    _look_after_sweeps()
+    if _has_time(DELIVER_EVENT, using, *delivery_ids):
+        deliver = partial(_processor().deliver, [UUID(key) for key in delivery_ids], using=using)
+        _survive(deliver, f"deliveries {delivery_ids}")
 
 
 def wake_events() -> None:
     """Let events occur whose time has come; what a timer calls."""
-    _survive(_poll, "due events")
-    _look_after_sweeps()
+    if _has_time(WAKE_EVENTS):
+        _survive(partial(_poll, Budget()), "due events")
 
 
 def process_scheduled_workflows() -> dict[str, Any]:
     """Sweep the runs: wake what is due, rescue what lost its worker, deliver what was sent."""
+    return _sweep_runs(Budget())
+
+
+def poll_due_events(hours: int = 24) -> dict[str, Any]:
+    """Let due events occur and be delivered. `hours` is kept for the guide: what is older is not left out."""
+    return _poll_events(Budget(), hours=hours)
+
+
+def cleanup_old_events(days: int = 30) -> dict[str, Any]:
+    """Delete the history of events older than `days` days, and what q2 keeps of our own failed tasks."""
+    return _clean_up_events(Budget(), days=days)
+
+
+def keep_sweeping(due: str) -> None:
+    """See to it that the sweeps go on, when q2's scheduler does not; what the link calls."""
+    sweeps.follow_link(due, _SWEEPING, Budget())
+
+
+def _sweep_runs(budget: Budget, began_at: datetime | None = None) -> dict[str, Any]:
     with gathered():
-        swept = sweeps.run(WORKFLOWS, _sweep)
+        swept = sweeps.run(WORKFLOWS, partial(_sweep, budget), began_at=began_at)
     if sweeps.is_first_today("upkeep"):
         _tidy_up()
     return swept
 
 
-def poll_due_events(hours: int = 24) -> dict[str, Any]:
-    """Let due events occur and be delivered. `hours` is kept for the guide: what is older is not left out."""
-    return sweeps.run(EVENTS, lambda: _poll(hours))
+def _poll_events(budget: Budget, began_at: datetime | None = None, *, hours: int = 24) -> dict[str, Any]:
+    return sweeps.run(EVENTS, partial(_poll, budget, hours), began_at=began_at)
 
 
-def cleanup_old_events(days: int = 30) -> dict[str, Any]:
-    """Delete the history of events older than `days` days, and what q2 keeps of our own failed tasks."""
-    return sweeps.run(CLEANUP, lambda: _clean_up(days))
+def _clean_up_events(_: Budget, began_at: datetime | None = None, *, days: int = 30) -> dict[str, Any]:
+    return sweeps.run(CLEANUP, partial(_clean_up, days), began_at=began_at)
 
 
-def keep_sweeping(due: str) -> None:
-    """See to it that the sweeps go on, when q2's scheduler does not; what the link calls."""
-    sweeps.follow_link(due, _sweeping())
+_SWEEPING: Mapping[str, sweeps.Work] = {
+    WORKFLOWS.name: _sweep_runs,
+    EVENTS.name: _poll_events,
+    CLEANUP.name: _clean_up_events,
+}
 
 
-def _sweep() -> Mapping[str, Any]:
-    """Sweep while there is time, and leave the rest to the next sweep.
+def _sweep(budget: Budget) -> Mapping[str, Any]:
+    """Sweep until there is no more, or the time is up.
 
-    One that q2 has to end would leave no heartbeat, and the cluster would look dead while it is busiest.
+    A sweep that q2 has to end would leave no heartbeat, and the cluster would look dead while it is busiest.
     """
-    swept: Mapping[str, Any] = _worker().process_scheduled(stop=Budget().is_spent)
-    return swept
+    swept: Counter[str] = Counter()
+    while True:
+        done = _worker().process_scheduled(stop=budget.is_spent)
+        swept.update({kind: done[kind] for kind in done.keys() - {"processed_at", "more"}})
+        if not done.get("more") or budget.is_spent():
+            return {**done, **swept}
 
 
-def _poll(hours: int = 24) -> Mapping[str, Any]:
+def _poll(budget: Budget, hours: int = 24) -> Mapping[str, Any]:
     """Process due events while there is time; when it is up, leave the rest to another task at once."""
-    budget = Budget()
     done: Mapping[str, Any] = _processor().process_due_events(lookback_hours=hours, stop=budget.is_spent)
     if budget.was_spent:
-        again_now()
+        again_now(WAKE_EVENTS)
     return done
 
 
-def _sweeping() -> Mapping[str, Callable[[], Any]]:
-    return {
-        WORKFLOWS.name: process_scheduled_workflows,
-        EVENTS.name: poll_due_events,
-        CLEANUP.name: cleanup_old_events,
-    }
+def _has_time(task: str, *args: str) -> bool:
+    """Make up for overdue sweeps; return whether that has left time for the task itself, which else is sent again.
+
+    First the sweep, because behind it there is a budget that it keeps to: a step takes as long as it takes.
+    """
+    if not sweeps.glance.is_due():
+        return True
+    budget = Budget()
+    _survive(partial(_make_up, budget), "sweeps")
+    if not budget.is_worth_mentioning():
+        return True
+    again_now(task, *args)
+    return False
 
 
-def _look_after_sweeps() -> None:
-    if sweeps.glance.is_due():
-        sweeps.make_up(_sweeping())
+def _make_up(budget: Budget) -> None:
+    try:
+        sweeps.make_up(_SWEEPING, budget)
+    except Exception:
+        # The message at hand must not be lost for it: q2 acknowledges a task that raises.
+        logger.exception("An overdue sweep could not be made up for.")
 
 
 def _survive(work: Callable[[], Any], what: str) -> None:
