@@ -20,8 +20,11 @@ class BridgeConfig(AppConfig):
         from automation.bridge.occurrences import EventOccurrences
         from automation.bridge.relay import Relay
         from automation.events.ports import wiring as events
+        from automation.workflows.core import outside_step
         from automation.workflows.ports import wiring as workflows
 
         events.subscribe(Relay())
+        # A step without a transaction may set a callback off: its verbs are not the step's, which may still raise.
+        events.around_callbacks = outside_step
         events.erasers["workflows"] = erase
         workflows.occurrences = EventOccurrences()

@@ -139,7 +139,8 @@ def _own_copy(event: Event) -> Event:
 
 def _run_between_faults(function: Callable[..., Any], delivery: EventDelivery) -> None:
     fault("callback.before_body", delivery.callback)
-    _run(function, _own_copy(delivery.event))
+    with wiring.around_callbacks():
+        _run(function, _own_copy(delivery.event))
     fault("callback.after_body", delivery.callback)
 
 

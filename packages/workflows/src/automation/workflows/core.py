@@ -1,6 +1,6 @@
 """The front door: everything that people who write and run workflows import."""
 
-from automation.workflows.authoring.context import get_context, get_wake, heartbeat
+from automation.workflows.authoring.context import get_context, get_wake, heartbeat, outside_step
 from automation.workflows.authoring.decorators import event_workflow, on_fail, step, workflow
 from automation.workflows.authoring.entities import EntityRef
 from automation.workflows.authoring.registry import registry
@@ -39,6 +39,7 @@ __all__ = [
     "goto",
     "heartbeat",
     "on_fail",
+    "outside_step",
     "registry",
     "run_child",
     "run_children",

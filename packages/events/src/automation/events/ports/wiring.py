@@ -1,7 +1,7 @@
 """The one place where adapters plug into events, so that neither side has to import the other."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 
 from automation.events.ports.clock import Clock, SystemClock
@@ -32,6 +32,8 @@ class Wiring:
         """Set by the events app itself: what executors call."""
         self.erasers: dict[str, Eraser] = {}
         """By package: what `automation_erase` calls besides its own; assigning the same name again replaces it."""
+        self.around_callbacks: Callable[[], AbstractContextManager[object]] = nullcontext
+        """Entered around every call of a callback, by whoever must keep it apart from the code that it is called in."""
         self._subscribers: dict[str, Subscriber] = {}
 
     @property

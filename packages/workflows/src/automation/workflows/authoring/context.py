@@ -1,5 +1,7 @@
 """What user code can ask while a step runs: its Context, what woke it, more time."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -8,7 +10,7 @@ from pydantic import BaseModel
 from automation.workflows.authoring.wakes import Wake
 from automation.workflows.errors import NotInStep
 
-__all__ = ["StepScope", "current_scope", "get_context", "get_wake", "heartbeat", "scope_variable"]
+__all__ = ["StepScope", "current_scope", "get_context", "get_wake", "heartbeat", "outside_step", "scope_variable"]
 
 
 class StepScope(Protocol):
@@ -51,6 +53,19 @@ def get_wake() -> Wake:
 def heartbeat() -> None:
     """Renew the claim of a step that is not atomic and takes long. Raises ClaimLost when the run has moved on."""
     _scope("heartbeat()").heartbeat()
+
+
+@contextmanager
+def outside_step() -> Iterator[None]:
+    """Run the block as if no step were running: what it asks of the engine is done, whatever becomes of the step.
+
+    For code that a step only happens to set off, such as the callback of an event.
+    """
+    token = scope_variable.set(None)
+    try:
+        yield
+    finally:
+        scope_variable.reset(token)
 
 
 def _scope(asked: str) -> StepScope:
