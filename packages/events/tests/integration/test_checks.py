@@ -187,5 +187,5 @@ def test_callback_before_an_immediate_event():
 
 
 def test_checks_run_with_manage_check():
-    ours = [message for message in django_checks.run_checks(tags=["automation_events"]) if message.is_serious()]
+    ours = [message for message in django_checks.run_checks(tags=["automation"]) if message.is_serious()]
     assert ours == []

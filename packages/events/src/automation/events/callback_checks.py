@@ -14,7 +14,7 @@ from automation.events.registry import Declared, declarations
 
 __all__ = ["check_callbacks"]
 
-TAG = "automation_events"
+APP = "automation_events"
 
 
 def check_callbacks(**_: Any) -> list[checks.CheckMessage]:
@@ -29,14 +29,14 @@ def _check(callback: Callback) -> Iterator[checks.CheckMessage]:
             f"Callback {callback.name!r} is for event {callback.event_name!r} of {callback.entity_type!r}, which no "
             f"installed model declares.",
             hint=_hint(callback),
-            id=f"{TAG}.W005",
+            id=f"{APP}.W005",
         )
     if wanted and callback.offset < timedelta(0) and all(_is_immediate(one) for one in wanted):
         yield checks.Warning(
             f"Callback {callback.name!r} has the offset {callback.offset}, but {callback.event_name!r} is immediate: "
             f"nobody knows beforehand when it will occur, so the callback is never called.",
             hint="Use an offset of zero or more, or an event with a date_field.",
-            id=f"{TAG}.W007",
+            id=f"{APP}.W007",
         )
 
 

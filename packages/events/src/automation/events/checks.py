@@ -44,13 +44,13 @@ from automation.events.definitions import EventDefinition
 
 __all__ = ["check_databases", "check_definitions", "check_namespace", "check_settings", "register"]
 
-TAG = "automation_events"
+APP = "automation_events"
 
 
 def register() -> None:
     """Register the checks; safe to call twice."""
     for check in (check_definitions, check_settings, check_namespace, check_databases, check_callbacks):
-        checks.register(check, TAG)
+        checks.register(check, "automation")
 
 
 def check_definitions(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[checks.CheckMessage]:
@@ -67,13 +67,13 @@ def check_definitions(app_configs: Sequence[AppConfig] | None = None, **_: Any) 
 
 def check_settings(**_: Any) -> list[checks.CheckMessage]:
     """Check the dict `AUTOMATION_EVENTS` and the settings that change what dates mean."""
-    messages: list[checks.CheckMessage] = [checks.Error(text, id=f"{TAG}.E007") for text in mistakes()]
+    messages: list[checks.CheckMessage] = [checks.Error(text, id=f"{APP}.E007") for text in mistakes()]
     if not settings.USE_TZ and registry.declarations():
         messages.append(
             checks.Warning(
                 "USE_TZ is False: dates are read in TIME_ZONE, and an hour that occurs twice is ambiguous.",
                 hint="Set USE_TZ = True.",
-                id=f"{TAG}.W006",
+                id=f"{APP}.W006",
             )
         )
     return messages
@@ -89,7 +89,7 @@ def check_namespace(**_: Any) -> list[checks.CheckMessage]:
         checks.Error(
             f"A regular package 'automation' shadows the namespace that the automation packages share: {shadow}",
             hint=f"Rename {Path(shadow).parent} or delete its __init__.py.",
-            id=f"{TAG}.E008",
+            id=f"{APP}.E008",
         )
     ]
 
@@ -113,7 +113,7 @@ def _check_model(model: type[Model]) -> Iterator[checks.CheckMessage]:
         yield checks.Error(
             f"{model._meta.label} declares events and has a composite primary key, which cannot be stored as one text.",
             obj=model,
-            id=f"{TAG}.E006",
+            id=f"{APP}.E006",
         )
 
 
@@ -128,13 +128,13 @@ def _check_lists(model: type[Model]) -> Iterator[checks.CheckMessage]:
                 yield checks.Error(
                     f"{cls.__qualname__}.events contains {item!r}, which is not an EventDefinition.",
                     obj=model,
-                    id=f"{TAG}.E001",
+                    id=f"{APP}.E001",
                 )
             elif item.name in names:
                 yield checks.Error(
                     f"{cls.__qualname__}.events declares {item.name!r} twice. Names are unique within a model.",
                     obj=model,
-                    id=f"{TAG}.E002",
+                    id=f"{APP}.E002",
                 )
             else:
                 names.add(item.name)
@@ -150,7 +150,7 @@ def _check_parents(model: type[Model], ours: Iterable[registry.Declared]) -> Ite
                 f"{one.name!r} is declared by {other._meta.label} and by its parent {one.model._meta.label}: one save "
                 f"would concern two events of that name. Rename one.",
                 obj=model,
-                id=f"{TAG}.E010",
+                id=f"{APP}.E010",
             )
 
 
@@ -164,16 +164,16 @@ def _check_definition(model: type[Model], definition: EventDefinition) -> Iterat
             f"{where} has both repeat=True and a date_field.",
             hint="A date arms a new occurrence by being moved; leave repeat out.",
             obj=model,
-            id=f"{TAG}.E005",
+            id=f"{APP}.E005",
         )
     if definition.repeat and definition.condition is None:
         yield checks.Warning(
             f"{where} has repeat=True and no condition, so there is nothing that could turn true again.",
             obj=model,
-            id=f"{TAG}.W003",
+            id=f"{APP}.W003",
         )
     if definition.late is not None and definition.date_field is None:
-        yield checks.Warning(f"{where} has `late` and no date_field, so it has no effect.", obj=model, id=f"{TAG}.W002")
+        yield checks.Warning(f"{where} has `late` and no date_field, so it has no effect.", obj=model, id=f"{APP}.W002")
 
 
 def _check_date(model: type[Model], definition: EventDefinition, where: str) -> Iterator[checks.CheckMessage]:
@@ -188,7 +188,7 @@ def _check_date(model: type[Model], definition: EventDefinition, where: str) -> 
             f"{where} names the date_field {name!r}, which {model._meta.label} does not have.",
             hint=f"Date fields of the model: {', '.join(dates) or 'none'}.",
             obj=model,
-            id=f"{TAG}.E003",
+            id=f"{APP}.E003",
         )
         return
     if not isinstance(field, DateField):
@@ -196,14 +196,14 @@ def _check_date(model: type[Model], definition: EventDefinition, where: str) -> 
             f"{where} names the date_field {name!r}, which is a {type(field).__name__}.",
             hint="Use a DateTimeField, or a DateField to mean local midnight.",
             obj=model,
-            id=f"{TAG}.E004",
+            id=f"{APP}.E004",
         )
     elif not isinstance(field, DateTimeField):
         yield checks.Warning(
             f"{where} names the DateField {name!r}: it occurs at midnight in the time zone {settings.TIME_ZONE!r}.",
             hint="Use a DateTimeField for any other time of day, or silence this check.",
             obj=model,
-            id=f"{TAG}.W001",
+            id=f"{APP}.W001",
         )
 
 
@@ -219,14 +219,14 @@ def _check_about(model: type[Model], definition: EventDefinition, where: str) ->
                 f"{where} is about {definition.about!r}, but {at._meta.label} has no field {step!r}.",
                 hint="Write a path of fields to one object, or a callable.",
                 obj=model,
-                id=f"{TAG}.E009",
+                id=f"{APP}.E009",
             )
             return
         if not field.is_relation or field.related_model is None:
             yield checks.Error(
                 f"{where} is about {definition.about!r}, but {step!r} of {at._meta.label} leads to no model.",
                 obj=model,
-                id=f"{TAG}.E009",
+                id=f"{APP}.E009",
             )
             return
         at = field.related_model
@@ -257,7 +257,7 @@ def _check_sqlite() -> Iterator[checks.CheckMessage]:
                 f"'database is locked' at once, whatever the timeout.",
                 hint="OPTIONS: {'transaction_mode': 'IMMEDIATE', 'timeout': 20, "
                 "'init_command': 'PRAGMA journal_mode=WAL;'}",
-                id=f"{TAG}.W004",
+                id=f"{APP}.W004",
             )
 
 
@@ -273,7 +273,7 @@ def _check_aliases() -> Iterator[checks.CheckMessage]:
                 f"events are stored beside it, in the same transaction.",
                 hint=f"Let the routers migrate automation_events on {alias!r}.",
                 obj=model,
-                id=f"{TAG}.E011",
+                id=f"{APP}.E011",
             )
 
 

@@ -173,6 +173,6 @@ def _isolation_level(connection: BaseDatabaseWrapper) -> str | None:
 
 def register_checks() -> None:
     """Register the checks; called by `ready()`, and harmless when called again."""
-    register(check_settings)
-    register(check_namespace)
-    register(check_database, Tags.database)
+    register(check_settings, "automation")
+    register(check_namespace, "automation")
+    register(check_database, "automation", Tags.database)
