@@ -14,8 +14,9 @@ from django.db import connections, transaction
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
-from automation.q2_executor import broker, sending, timers
+from automation.q2_executor import broker, sending, timers, trampoline
 from automation.q2_executor.executor import Q2Executor
+from automation.q2_executor.message import Message
 from automation.testing.contracts import ExecutorContract
 from automation.testing.contracts.side_by_side import Beside
 from tests.queue import drain, packages
@@ -112,8 +113,16 @@ class TestNoQueue(Q2Contract):
     """`Q_CLUSTER["sync"]`."""
 
     @pytest.fixture(autouse=True)
-    def _sync(self, q2) -> None:
+    def _sync(self, q2, monkeypatch: pytest.MonkeyPatch) -> None:
         q2(SYNC=True)
+        self.taken: list[Message] = []
+        take = trampoline.Trampoline._take
+
+        def noted(queue: trampoline.Trampoline, messages: Sequence[Message]) -> None:
+            self.taken += messages
+            take(queue, messages)
+
+        monkeypatch.setattr(trampoline.Trampoline, "_take", noted)
 
     def work_off(self, executor: Q2Executor) -> None:
         """There is nothing left to do."""
@@ -122,7 +131,8 @@ class TestNoQueue(Q2Contract):
         """It knows no timers."""
 
     def messages(self, executor: Q2Executor) -> Sequence[Any]:
-        return []
+        """Nothing waits in it, so: what it has been given."""
+        return [message.args for message in self.taken]
 
     @contextmanager
     def broken_transport(self, executor: Q2Executor) -> Iterator[None]:

@@ -170,6 +170,8 @@ def another_goto(self: Any) -> Any:
 def test_a_target_that_cannot_be_seen_is_left_to_the_run(body: Any) -> None:
     workflow("shipping")(build(go=step()(body)))
 
+    assert registry.newest("shipping") is not None
+
 
 def test_a_step_must_be_called() -> None:
     with pytest.raises(DefinitionError, match=r"@step on .*run must be called. Write @step\(\) or @step\(start=True\)"):

@@ -170,7 +170,9 @@ class ExecutorContract:
         executor.enqueue([an_id(), an_id()])
         executor.enqueue([an_id()], run_after=self.now() + min(timedelta(seconds=5), executor.horizon))
 
-        assert {type(leaf) for message in self.messages(executor) for leaf in _leaves(message)} <= {str, UUID}
+        messages = list(self.messages(executor))
+        assert messages, "messages() showed nothing of what was just enqueued."
+        assert {type(leaf) for message in messages for leaf in _leaves(message)} <= {str, UUID}
 
     def test_a_message_is_never_early(self, executor: Executor, worker: RecordingWorker) -> None:
         """Guarantee 4: held back, or dropped and left to the sweep."""
