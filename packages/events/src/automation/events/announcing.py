@@ -15,7 +15,17 @@ from automation.events.ports.wiring import wiring
 if TYPE_CHECKING:
     from automation.events.models import Event
 
-__all__ = ["RELAY", "Announcement", "announce", "foreign_subscribers", "packed", "relay", "tell"]
+__all__ = [
+    "ENDINGS",
+    "RELAY",
+    "Announcement",
+    "announce",
+    "announcements",
+    "foreign_subscribers",
+    "packed",
+    "relay",
+    "tell",
+]
 
 RELAY = "relay"
 """The phase of deliveries that carry a change to a subscriber on another database."""

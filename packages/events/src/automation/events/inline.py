@@ -24,7 +24,7 @@ from automation.events.ports.wiring import wiring
 if TYPE_CHECKING:
     from automation.events.models import Event, EventDelivery
 
-__all__ = ["Told", "after_commit", "held"]
+__all__ = ["Told", "after_commit", "held", "postponed"]
 
 logger = logging.getLogger("automation.events")
 

@@ -15,7 +15,20 @@ from typing import Final
 from automation.events.lifecycle.status import EventStatus
 from automation.events.lifecycle.transitions import Cause, advance
 
-__all__ = ["Change", "Existing", "News", "Snapshot", "State", "Verb", "earlier", "judge", "later", "reconcile"]
+__all__ = [
+    "CONDITION_FAILED",
+    "CONDITION_FALSE",
+    "Change",
+    "Existing",
+    "News",
+    "Snapshot",
+    "State",
+    "Verb",
+    "earlier",
+    "judge",
+    "later",
+    "reconcile",
+]
 
 NO_DATE: Final = "has no date"
 CONDITION_FALSE: Final = "condition is false"

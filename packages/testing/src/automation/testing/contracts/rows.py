@@ -31,7 +31,7 @@ from automation.workflows.runs.values import (
     WorkflowStatus,
 )
 
-__all__ = ["RowClaims"]
+__all__ = ["HOSTILE_TEXTS", "JSON_VALUES", "RowClaims"]
 
 HOSTILE_TEXTS = {
     "nul": "before\x00after",

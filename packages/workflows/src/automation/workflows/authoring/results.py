@@ -11,6 +11,7 @@ from automation.workflows.errors import UsageError
 __all__ = [
     "ANY",
     "EVENT_PREFIX",
+    "NAME_LENGTH",
     "Any_",
     "Child",
     "Children",

@@ -20,7 +20,7 @@ from automation.workflows.errors import UsageError
 from automation.workflows.runs.values import Run, WorkflowStatus
 from automation.workflows.runs.visits import GRACE, first_wake
 
-__all__ = ["Starter"]
+__all__ = ["Starter", "ready_run"]
 
 logger = logging.getLogger("automation.workflows")
 

@@ -12,7 +12,7 @@ from automation.workflows.engine.memory.locks import Locks
 from automation.workflows.engine.memory.tables import Changes, Tables
 from automation.workflows.runs.values import Run, Signal
 
-__all__ = ["Transaction", "Transactions"]
+__all__ = ["Transaction", "Transactions", "call_after_commit"]
 
 logger = logging.getLogger("automation.workflows")
 
