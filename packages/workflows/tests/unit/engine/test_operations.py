@@ -779,7 +779,7 @@ def test_a_sweep_that_is_told_to_stop_leaves_the_rest_to_the_next(world: World):
     assert {world.status(run) for run in runs} == {WorkflowStatus.COMPLETED}
 
 
-def nappers(world: World, count: int) -> None:
+def nappers(world: World, count: int) -> list[Run]:
     """Put runs to sleep for a minute."""
 
     @workflow("dozer")
@@ -795,8 +795,7 @@ def nappers(world: World, count: int) -> None:
         def rise(self):
             return complete()
 
-    for _ in range(count):
-        world.engine.start("dozer")
+    return [world.engine.start("dozer") for _ in range(count)]
 
 
 def test_a_sweep_that_reaches_its_limit_says_that_there_is_more(world: World):
@@ -853,3 +852,16 @@ def test_timers_are_given_to_more_runs_than_one_sweep_wakes(world: World):
     world.engine.process_scheduled(2)
 
     assert len({run_id for run_id, run_after in queue.given if run_after is not None}) == 5
+
+
+@pytest.mark.parametrize(("seconds", "given"), [(0.05, True), (5, True), (6, False)])
+def test_a_timer_that_comes_early_is_repeated(world: World, seconds: float, given: bool):
+    """The clock of the machine that kept it is ahead: dropped, the run would wake with the sweep."""
+    (run,) = nappers(world, 1)
+    world.clock.at += timedelta(minutes=1) - timedelta(seconds=seconds)
+    queue = world.with_queue()
+
+    world.engine.execute_step(run.id)
+
+    assert world.status(run) is WorkflowStatus.WAITING
+    assert queue.given == ([(run.id, START + timedelta(minutes=1))] if given else [])

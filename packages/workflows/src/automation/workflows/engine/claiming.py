@@ -10,6 +10,7 @@ from automation.workflows.authoring.payloads import JsonObject
 from automation.workflows.authoring.wakes import WakeKind
 from automation.workflows.engine.faults import fault
 from automation.workflows.engine.fitting import Absent, Found, definition_of, fit
+from automation.workflows.engine.hints import Hints
 from automation.workflows.engine.moving import Mover
 from automation.workflows.engine.runtime import STALE_TRIES, Runtime
 from automation.workflows.errors import StaleRun
@@ -20,6 +21,9 @@ from automation.workflows.runs.values import Pause, Run, WorkflowStatus
 from automation.workflows.runs.visits import GRACE
 
 __all__ = ["Claim", "Claimer", "claim_length"]
+
+CLOCKS_DIFFER = timedelta(seconds=5)
+"""How far the clocks of two machines may stand apart without a timer being lost to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +50,10 @@ def claim_length(runtime: Runtime, step: StepDefinition) -> timedelta:
 class Claimer:
     """Claims runs."""
 
-    def __init__(self, runtime: Runtime, mover: Mover) -> None:
+    def __init__(self, runtime: Runtime, mover: Mover, hints: Hints) -> None:
         self._runtime = runtime
         self._mover = mover
+        self._hints = hints
 
     def claim(self, run_id: UUID, step_name: str | None) -> Claim | None:
         """Take the run, in a commit of its own; None when it is not there to be taken."""
@@ -57,6 +62,7 @@ class Claimer:
             if run is None or (step_name is not None and run.current_step != step_name):
                 return None
             if not _is_takeable(run, self._runtime.now()):
+                self._repeat_early(run)
                 return None
             try:
                 with self._runtime.storage.transaction():
@@ -69,6 +75,12 @@ class Claimer:
             fault("claim.after_commit")
             return claim
         return None
+
+    def _repeat_early(self, run: Run) -> None:
+        """Give the hint once more when it came a little early: the clock of whoever let it go is ahead of ours."""
+        now = self._runtime.now()
+        if run.status is WorkflowStatus.WAITING and run.next_at and now < run.next_at <= now + CLOCKS_DIFFER:
+            self._hints.give([run.id], run.next_at)
 
     def prepare(self, run: Run) -> tuple[Transition, Claim | None]:
         """Return the move that takes a READY or due run, and the claim it makes; or the move that says why not."""

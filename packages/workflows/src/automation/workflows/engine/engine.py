@@ -45,7 +45,7 @@ class Engine:
         self._operator = Operator(runtime, mover)
         self._signaller = Signaller(runtime, mover)
         self._occurring = Occurring(runtime, mover, hints, self._starter)
-        claimer = Claimer(runtime, mover)
+        claimer = Claimer(runtime, mover, hints)
         finisher = Finisher(runtime, mover, self._starter, self._operator, claimer)
         self._worker = Worker(runtime, mover, claimer, finisher)
         self._sweeper = Sweeper(runtime, mover, hints, postman, claimer, self._operator)
