@@ -243,7 +243,7 @@ def _check_condition(model: type[Model], definition: EventDefinition, where: str
             f"{where} has the condition {definition.condition!r}, which does not fit {model._meta.label}: {error}",
             hint="Correct the names of fields, lookups and values in the Q.",
             obj=model,
-            id=f"{TAG}.E012",
+            id=f"{APP}.E012",
         )
 
 
