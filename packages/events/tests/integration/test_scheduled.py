@@ -1,5 +1,6 @@
 """Scheduled events: they follow every edit of their date, and occur once."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from django.db.models import F
 from automation.events.callbacks import on_event, on_event_cancelled, on_event_created, on_event_rescheduled
 from automation.events.models import Event, EventStatus
 from automation.events.services import event_processor
+from tests.conftest import START
 from tests.hotel.models import Country, Ledger, Reservation, Shift, Task
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -98,6 +100,64 @@ def test_moved_to_another_past_date_after_it_occurred_does_not_occur_again(clock
     reservation.save()
     assert poll() == 0
     assert row(reservation).at == reservation.checkin_at
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one transaction", "in two"])
+@pytest.mark.parametrize("minutes", [0, -3], ids=["where it was", "to another past date"])
+@pytest.mark.parametrize("cleared", [False, True], ids=["", "cleared meanwhile"])
+def test_moved_on_and_taken_back_after_it_occurred_does_not_occur_again(clock, together, minutes, cleared):
+    reservation = book_in(clock, hours=1)
+    clock.advance(hours=1)
+    poll()
+    before = reservation.checkin_at
+    clock.advance(minutes=5)
+
+    with transaction.atomic() if together else nullcontext():
+        for date in [clock.now() + HOUR, *([None] if cleared else []), before + timedelta(minutes=minutes)]:
+            reservation.checkin_at = date
+            reservation.save()
+    clock.advance(hours=2)
+
+    assert poll() == 0
+    assert entries() == ["1"]
+    assert (row(reservation).status, row(reservation).at) == ("cancelled", reservation.checkin_at)
+
+
+def test_taken_back_and_moved_on_again_occurs(clock):
+    reservation = book_in(clock, hours=0)
+    poll()
+    for hours in (1, 0, 2):
+        reservation.checkin_at = START + hours * HOUR
+        reservation.save()
+    clock.advance(hours=2)
+    assert poll() == 1
+    assert entries() == ["1", "3"]
+
+
+def test_taken_back_tells_whoever_was_told_of_the_new_occurrence(clock):
+    told = []
+    on_event_created("checkin_due", name="made")(lambda event: told.append("made"))
+    on_event_cancelled("checkin_due", name="torn")(lambda event: told.append("torn"))
+    reservation = book_in(clock, hours=0)
+    poll()
+    for hours in (1, 0):
+        reservation.checkin_at = START + hours * HOUR
+        reservation.save()
+    assert told == ["made", "made", "torn"]
+    assert "no new occurrence" in row(reservation).why
+
+
+def test_corrected_after_its_second_time_has_come_still_occurs(clock):
+    """Only the processor was late."""
+    reservation = book_in(clock, hours=0)
+    poll()
+    reservation.checkin_at += HOUR
+    reservation.save()
+    clock.advance(hours=2)
+    reservation.checkin_at += timedelta(minutes=5)
+    reservation.save()
+    assert poll() == 1
+    assert entries() == ["1", "2"]
 
 
 def test_unchanged_date_does_not_rearm_after_an_early_mark(clock):

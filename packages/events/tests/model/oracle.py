@@ -17,6 +17,7 @@ class Booking:
     status: str = "pending"
     at: datetime | None = None
     look_at: datetime | None = None
+    last: datetime | None = None
     checkins: int = 0
     # The immediate event.
     greeted: int = 0
@@ -54,6 +55,7 @@ class Oracle:
             self._follow(booking)
         elif booking.confirmed:
             booking.status = "occurred"
+            booking.last = booking.at
             booking.checkins += 1
         else:
             booking.look_at = None
@@ -61,15 +63,25 @@ class Oracle:
     def _follow(self, booking: Booking) -> None:
         if booking.status == "pending":
             if booking.date != booking.at:
-                self._arm(booking)
+                self._move(booking)
             elif booking.at is not None and booking.look_at is None and booking.confirmed:
                 booking.look_at = self.now
         elif booking.date is not None and booking.date != booking.at:
             counts_again = booking.status == "expired" and booking.date >= self.now - LATE_LIMIT
-            if booking.date > self.now or counts_again:
+            if (booking.date > self.now or counts_again) and booking.date != booking.last:
                 self._arm(booking)
             else:
                 booking.at = booking.date
+                booking.last = booking.date if booking.status == "occurred" else booking.last
+
+    def _move(self, booking: Booking) -> None:
+        """Follow another date, unless it is not for a second occurrence: where the last one was, or past too soon."""
+        had_come = booking.at is not None and booking.at <= self.now
+        is_past = booking.date is not None and booking.date <= self.now
+        if booking.last is not None and (booking.date == booking.last or (is_past and not had_come)):
+            booking.status, booking.at, booking.look_at = "cancelled", booking.date, None
+        else:
+            self._arm(booking)
 
     def _arm(self, booking: Booking) -> None:
         too_old = booking.date is not None and booking.date < self.now - LATE_LIMIT

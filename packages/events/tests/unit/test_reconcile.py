@@ -191,6 +191,35 @@ def test_reconciling_twice_changes_nothing_more(views):
         assert again.verb is Verb.KEEP, (change, again)
 
 
+@given(st.lists(moments, max_size=6), moments)
+def test_after_an_occurrence_only_the_last_date_counts_and_not_the_way_there(way, last):
+    occurred = state(at=PAST, status=EventStatus.OCCURRED)
+    row = occurred
+    for at in way:
+        row = reconcile(scheduled(at), row, NOW).state
+    row = reconcile(scheduled(last), row, NOW).state
+
+    straight = reconcile(scheduled(last), occurred, NOW).state
+    assert (row.next_at, row.status is EventStatus.PENDING and row.at is not None) == (
+        straight.next_at,
+        straight.status is EventStatus.PENDING,
+    )
+
+
+def test_time_that_came_while_nobody_looked_is_not_taken_back_by_a_correction():
+    armed = state(at=PAST, next_at=PAST, generation=2, previous_at=PAST - HOUR)
+    assert reconcile(scheduled(PAST + HOUR / 2), armed, NOW).state.next_at == PAST + HOUR / 2
+    assert reconcile(scheduled(PAST - HOUR), armed, NOW).state.status is EventStatus.CANCELLED, "where it has occurred"
+
+
+def test_date_marked_as_occurred_ahead_of_its_time_stays_so_by_any_way():
+    row = state(at=SOON, status=EventStatus.OCCURRED)
+    for at in (SOON + HOUR, None, SOON):
+        row = reconcile(scheduled(at), row, NOW).state
+    assert (row.status, row.next_at) == (EventStatus.CANCELLED, None)
+    assert reconcile(scheduled(SOON), row, NOW).verb is Verb.KEEP
+
+
 @given(st.lists(snapshots, min_size=1, max_size=8))
 def test_every_pending_row_has_a_time_or_a_reason(views):
     row = None

@@ -7,6 +7,7 @@ from automation.events.lifecycle import TRANSITIONS, Cause, EventStatus, Illegal
 LEGAL = {
     (EventStatus.PENDING, Cause.MOVED): EventStatus.PENDING,
     (EventStatus.PENDING, Cause.DISARMED): EventStatus.PENDING,
+    (EventStatus.PENDING, Cause.RETURNED): EventStatus.CANCELLED,
     (EventStatus.PENDING, Cause.HELD_BACK): EventStatus.PENDING,
     (EventStatus.PENDING, Cause.FULFILLED): EventStatus.OCCURRED,
     (EventStatus.PENDING, Cause.MARKED): EventStatus.OCCURRED,

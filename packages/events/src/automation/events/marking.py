@@ -37,6 +37,7 @@ def _settle(event: Event, cause: Cause, news: News, *, why: str) -> bool:
             status=advance(before.status, cause),
             at=before.at,
             generation=before.generation,
+            previous_at=before.previous_at,
             condition_held=before.condition_held,
             why=why,
         )

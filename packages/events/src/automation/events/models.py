@@ -45,6 +45,7 @@ class Event(models.Model):
     revision = models.PositiveBigIntegerField(default=1, editable=False)
     status = models.CharField(_("status"), max_length=16, default=EventStatus.PENDING.value)
     at = InstantField(_("at"), null=True)
+    previous_at = InstantField(null=True, editable=False)
     next_at = InstantField(_("next check at"), null=True)
     occurred_at = InstantField(_("occurred at"), null=True)
     settled_at = InstantField(_("settled at"), null=True)

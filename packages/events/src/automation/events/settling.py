@@ -92,6 +92,7 @@ def retire(event: Event, *, entity_data: dict[str, Any] | None) -> Decision:
         status=status,
         at=before.at,
         generation=before.generation,
+        previous_at=before.previous_at,
         condition_held=before.condition_held,
         found_false_at=before.found_false_at,
         why="its entity was deleted" if pending else before.why,

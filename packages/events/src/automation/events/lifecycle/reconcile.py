@@ -32,6 +32,7 @@ __all__ = [
 
 NO_DATE: Final = "has no date"
 CONDITION_FALSE: Final = "condition is false"
+RETURNED: Final = "its date went back before that time had come, so it is no new occurrence"
 CONDITION_FAILED: Final = "parked: its condition, date or payload raised"
 
 
@@ -87,6 +88,8 @@ class State:
     next_at: datetime | None = None
     """When the system must look; None when only a save can change matters."""
     generation: int = 1
+    previous_at: datetime | None = None
+    """The date at which the event occurred last, before it was armed again; None when it never has."""
     condition_held: bool | None = None
     found_false_at: datetime | None = None
     """When it was due and first found false; from then on `late` counts."""
@@ -185,7 +188,8 @@ def _settled(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
         return _settled_immediate(snapshot, existing, now)
     if snapshot.at is None or snapshot.at == existing.at:
         return _keep(existing)
-    if snapshot.at > now or _expired_by_mistake(snapshot, existing, now):
+    counts = snapshot.at > now or _expired_by_mistake(snapshot, existing, now)
+    if counts and snapshot.at != _last_occurrence(existing, now):
         return _rearm(snapshot, existing, now)
     state = replace(existing, at=snapshot.at)
     news = (News.MOVED,) if existing.status is EventStatus.OCCURRED else ()
@@ -208,8 +212,16 @@ def _expired_by_mistake(snapshot: Snapshot, existing: Existing, now: datetime) -
 
 
 def _rearm(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
-    state = _first_state(snapshot, generation=existing.generation + 1, now=now)
+    state = replace(
+        _first_state(snapshot, generation=existing.generation + 1, now=now),
+        previous_at=_last_occurrence(existing, now) if snapshot.scheduled else None,
+    )
     return Change(verb=Verb.REARM, state=state, news=(News.SUPERSEDED, *_armed(snapshot, state)))
+
+
+def _last_occurrence(existing: Existing, now: datetime) -> datetime | None:
+    """Return the date at which the event occurred last; one that was marked without a date did so before now."""
+    return existing.at or now if existing.status is EventStatus.OCCURRED else existing.previous_at
 
 
 def _immediate(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
@@ -230,14 +242,32 @@ def _moved(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
     """Follow a changed date of an event that is still ahead."""
     if snapshot.at is None:
         return _disarm(snapshot, existing)
+    if _returned(snapshot, existing, now):
+        state = replace(
+            existing, status=advance(existing.status, Cause.RETURNED), at=snapshot.at, next_at=None, why=RETURNED
+        )
+        return Change(verb=Verb.AMEND, state=state, news=(News.CANCELLED,))
     if snapshot.at < earlier(now, snapshot.late_limit):
         return _expire(existing, snapshot.at, _too_old(snapshot))
     state = replace(
         _first_state(snapshot, generation=existing.generation, now=now),
         status=advance(existing.status, Cause.MOVED),
+        previous_at=existing.previous_at,
     )
     news = News.ARMED if existing.at is None else News.MOVED
     return Change(verb=Verb.AMEND, state=state, news=(news,), rescheduled=True)
+
+
+def _returned(snapshot: Snapshot, existing: Existing, now: datetime) -> bool:
+    """Return whether an event that was armed again is not to occur again after all.
+
+    Only its last date counts, not the way there: the one at which it has occurred arms nothing, nor does any other that
+    is past. It does occur when the time for which it was armed again has come, and only the processor was late.
+    """
+    if existing.previous_at is None or snapshot.at is None:
+        return False
+    came = existing.at is not None and existing.at <= now
+    return snapshot.at == existing.previous_at or (snapshot.at <= now and not came)
 
 
 def _disarm(snapshot: Snapshot, existing: Existing) -> Change:
@@ -245,6 +275,7 @@ def _disarm(snapshot: Snapshot, existing: Existing) -> Change:
     state = State(
         status=advance(existing.status, Cause.DISARMED),
         generation=existing.generation + 1,
+        previous_at=existing.previous_at,
         condition_held=snapshot.holds,
         why=NO_DATE,
         error=snapshot.failure,

@@ -13,7 +13,8 @@ class EventStatus(StrEnum):
     OCCURRED = "occurred"
     """It has happened. Final; kept while its entity exists, so that it cannot happen twice."""
     CANCELLED = "cancelled"
-    """It will not happen: its entity was deleted, or `cancel()` was called. Final; cleaned up once it is history."""
+    """It will not happen: its entity was deleted, `cancel()` was called, or a date that had armed it again was taken
+    back. Final; cleaned up once it is history."""
     EXPIRED = "expired"
     """It was first seen, or its condition came true, too late to count. Final; cleaned up once it is history."""
 

@@ -23,6 +23,8 @@ class Cause(StrEnum):
     """Its date was set or changed, to a time that still counts."""
     DISARMED = "disarmed"
     """Its date was cleared."""
+    RETURNED = "returned"
+    """It was armed again, and its date went back before that time had come."""
     HELD_BACK = "held_back"
     """It was looked at, and its condition was false or could not be judged."""
     FULFILLED = "fulfilled"
@@ -49,6 +51,7 @@ TRANSITIONS: Mapping[EventStatus, Mapping[Cause, EventStatus]] = MappingProxyTyp
             {
                 Cause.MOVED: EventStatus.PENDING,
                 Cause.DISARMED: EventStatus.PENDING,
+                Cause.RETURNED: EventStatus.CANCELLED,
                 Cause.HELD_BACK: EventStatus.PENDING,
                 Cause.FULFILLED: EventStatus.OCCURRED,
                 Cause.MARKED: EventStatus.OCCURRED,

@@ -41,6 +41,7 @@ class Migration(migrations.Migration):
                 ('revision', models.PositiveBigIntegerField(default=1, editable=False)),
                 ('status', models.CharField(default='pending', max_length=16, verbose_name='status')),
                 ('at', automation.events.moments.InstantField(null=True, verbose_name='at')),
+                ('previous_at', automation.events.moments.InstantField(editable=False, null=True)),
                 ('next_at', automation.events.moments.InstantField(null=True, verbose_name='next check at')),
                 ('occurred_at', automation.events.moments.InstantField(null=True, verbose_name='occurred at')),
                 ('settled_at', automation.events.moments.InstantField(null=True, verbose_name='settled at')),
