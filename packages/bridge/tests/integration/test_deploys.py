@@ -228,6 +228,24 @@ def test_a_new_version_takes_over_what_has_not_begun(automation: Harness, deploy
         assert done[f"HourBefore {stay.pk}"] == 1
 
 
+@DEPLOYS
+def test_a_deploy_that_leaves_open_which_version_is_current_takes_nothing_back(
+    automation: Harness, deploy: Callable[[], Any]
+):
+    arriving(automation, 5)
+    definition = next(each for each in registry if each.name.endswith("HourBefore"))
+    rival = replace(definition, version="2", owner="elsewhere")
+    registry.register(rival)
+    try:
+        deploy()
+        assert starts() == [("waiting", NOON + 4 * HOUR)]
+        automation.advance(hours=4)
+    finally:
+        registry.unregister(rival)
+
+    assert [status for status, _ in starts()] == ["completed"]
+
+
 def test_what_has_begun_is_left(automation: Harness):
     arriving(automation, 5)
     automation.advance(hours=4)

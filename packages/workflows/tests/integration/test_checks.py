@@ -8,10 +8,16 @@ import pytest
 from django.core.checks import run_checks
 from django.db import connection
 from django.test import override_settings
+from pydantic import BaseModel
 
 from automation.workflows.checks import check_database
 from automation.workflows.conf import policy, setting
+from automation.workflows.core import complete, registry, step, workflow
 from automation.workflows.ports import Policy
+
+
+class Nothing(BaseModel):
+    """A Context without fields."""
 
 
 def ids(**kwargs: Any) -> list[str]:
@@ -53,6 +59,16 @@ def test_a_mistake_in_the_settings_is_told(given: Any, expected: str) -> None:
 def test_an_unknown_key_is_told_with_the_one_that_was_meant() -> None:
     with override_settings(AUTOMATION_WORKFLOWS={"RUN_RETENTON": timedelta(days=1)}):
         assert "Did you mean 'RUN_RETENTION'?" in messages()
+
+
+def test_several_versions_without_a_current_one_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_versions", {})
+    for number in ("1", "2"):
+        cls = type(f"V{number}", (), {"Context": Nothing, "run": step(start=True)(lambda self: complete())})
+        workflow("parcel", version=number)(cls)
+
+    assert ids() == ["automation_workflows.E013"]
+    assert "has the versions 1, 2, and none is current" in messages()
 
 
 def test_naive_times_are_refused() -> None:

@@ -14,9 +14,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from automation.workflows.authoring.registry import registry
 from automation.workflows.conf import DEFAULTS, configured, database_alias, policy, setting
 
-__all__ = ["check_database", "check_namespace", "check_settings", "register_checks"]
+__all__ = ["check_database", "check_namespace", "check_settings", "check_versions", "register_checks"]
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
@@ -125,6 +126,20 @@ def check_namespace(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[C
     ]
 
 
+def check_versions(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """See that of several versions of a workflow one is current: otherwise no event and nobody could start it."""
+    names = sorted({definition.name for definition in registry})
+    return [
+        Error(
+            undecided,
+            hint="Pass current=True to the version that new runs are to take.",
+            id="automation_workflows.E013",
+        )
+        for name in names
+        if (undecided := registry.undecided(name))
+    ]
+
+
 def check_database(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
 ) -> list[CheckMessage]:
@@ -175,4 +190,5 @@ def register_checks() -> None:
     """Register the checks; called by `ready()`, and harmless when called again."""
     register(check_settings, "automation")
     register(check_namespace, "automation")
+    register(check_versions, "automation")
     register(check_database, "automation", Tags.database)

@@ -51,7 +51,8 @@ class _Reserved:
     @property
     def definition(self) -> WorkflowDefinition | None:
         """The workflow of this release that its event starts."""
-        definition = registry.newest(self.name)
+        # Where a deploy has left open which version is current, nothing is to be lost by it.
+        definition = registry.newest(self.name) or registry.exact(self.name, self.start.version)
         trigger = None if definition is None else definition.trigger
         return definition if trigger is not None and trigger.concerns(self.event_name, self.entity) else None
 

@@ -14,9 +14,11 @@ from pydantic import BaseModel
 
 from automation.workflows.authoring.registry import registry
 from automation.workflows.core import (
+    EntityRef,
     Retry,
     WorkflowStatus,
     complete,
+    event_workflow,
     fail,
     get_context,
     get_wake,
@@ -546,6 +548,33 @@ def test_versions_without_a_current_one_cannot_be_started(world: World) -> None:
 
     with pytest.raises(UnknownWorkflow, match="has the versions 1, 2, and none is current"):
         world.engine.start("versioned")
+
+
+def test_a_run_of_versions_without_a_current_one_says_what_is_missing(world: World) -> None:
+    version("1", [])
+    run = world.engine.start("versioned")
+    registry._versions.clear()
+    version("2", [])
+    version("3", [])
+    world.engine.signal("x")
+
+    assert world.stored(run).why == (
+        "version '1' is not in this code. Workflow 'versioned' has the versions 2, 3, and none is current. "
+        "Pass current=True to one of them"
+    )
+
+
+def test_an_event_of_versions_without_a_current_one_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    for number in ("1", "2"):
+        cls = type(f"Greeting{number}", (), {"Context": Nothing, "run": step(start=True)(lambda self: complete())})
+        event_workflow("arrived", name="greeting", version=number)(cls)
+
+    assert registry.triggered_by("arrived", EntityRef(type="hotel.stay", id="1")) == []
+    assert registry.triggered_by("departed", EntityRef(type="hotel.stay", id="1")) == []
+    assert [record.getMessage() for record in caplog.records] == [
+        "Workflow 'greeting' has the versions 1, 2, and none is current. Event 'arrived' starts none of them: "
+        "pass current=True to one."
+    ]
 
 
 # deadlines and compensation

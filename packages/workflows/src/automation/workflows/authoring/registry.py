@@ -1,5 +1,6 @@
 """Which workflows there are. One registry per process, filled by the decorators."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -9,6 +10,8 @@ from automation.workflows.authoring.entities import EntityRef
 from automation.workflows.errors import DefinitionError, UnknownWorkflow
 
 __all__ = ["Registry", "registry"]
+
+logger = logging.getLogger("automation.workflows")
 
 
 @dataclass(slots=True)
@@ -58,12 +61,23 @@ class Registry:
 
     def triggered_by(self, event_name: str, entity: EntityRef) -> Sequence[WorkflowDefinition]:
         """Return the workflows that an event of this name on this entity starts, in the order of their names."""
-        newest = (self.newest(name) for name in sorted(self._versions))
-        return [
-            definition
-            for definition in newest
-            if definition is not None and definition.trigger and definition.trigger.concerns(event_name, entity)
-        ]
+        concerned = {
+            definition.name
+            for definition in self
+            if definition.trigger is not None and definition.trigger.concerns(event_name, entity)
+        }
+        newest = {name: self.newest(name) for name in sorted(concerned)}
+        for name in [name for name, definition in newest.items() if definition is None]:
+            # A save must not fail for it, and a start that is left out must not go unseen.
+            logger.error("%s Event %r starts none of them: pass current=True to one.", self.undecided(name), event_name)
+        return [each for each in newest.values() if each and each.trigger and each.trigger.concerns(event_name, entity)]
+
+    def undecided(self, name: str) -> str:
+        """Say what is missing where a name has several versions and none is current; nothing where one is."""
+        versions = self._versions.get(name)
+        if not versions or self.newest(name) is not None:
+            return ""
+        return f"Workflow {name!r} has the versions {', '.join(sorted(versions))}, and none is current."
 
     def __iter__(self) -> Iterator[WorkflowDefinition]:
         for versions in list(self._versions.values()):
@@ -73,12 +87,8 @@ class Registry:
         found = self.newest(name)
         if found is not None:
             return found
-        versions = self._versions.get(name)
-        if versions:
-            listed = ", ".join(sorted(versions))
-            raise UnknownWorkflow(
-                f"Workflow {name!r} has the versions {listed}, and none is current. Pass current=True to one of them."
-            )
+        if undecided := self.undecided(name):
+            raise UnknownWorkflow(f"{undecided} Pass current=True to one of them.")
         raise UnknownWorkflow(self._missing(name))
 
     def _by_class(self, cls: type) -> WorkflowDefinition:

@@ -50,7 +50,7 @@ def fit(registry: Registry, run: Run) -> Fit:
         return _same_version(definition, run)
     newest = registry.newest(run.name)
     if newest is None:
-        return Absent(pause=Pause.MISSING, reason=f"workflow {run.name!r} is not in this code")
+        return Absent(pause=Pause.MISSING, reason=_nowhere(registry, run))
     return _other_version(newest, run)
 
 
@@ -104,6 +104,13 @@ def _upgraded(definition: WorkflowDefinition, run: Run) -> Fit | None:
         return Found(definition=definition, data=stored_data(context))
     except Exception as error:  # noqa: BLE001 - as above, for validators
         return _unfit(problems(error))
+
+
+def _nowhere(registry: Registry, run: Run) -> str:
+    undecided = registry.undecided(run.name)
+    if not undecided:
+        return f"workflow {run.name!r} is not in this code"
+    return f"version {run.version!r} is not in this code. {undecided} Pass current=True to one of them"
 
 
 def _no_step(definition: WorkflowDefinition, run: Run) -> Absent:
