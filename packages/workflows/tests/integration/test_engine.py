@@ -358,3 +358,22 @@ class TestOperations:
 
         assert row(run.id).status == WorkflowStatus.COMPLETED
         assert row(run.id).error == ""
+
+
+class TestConstraints:
+    """What the database refuses: at the statement on MariaDB, at the commit elsewhere."""
+
+    def test_a_dangling_reference_is_a_raise_of_the_step(self, clock: StillClock, queue: Heap) -> None:
+        run = engine.start("dangling")
+        queue.work_off()
+        waiting = row(run.id)
+        assert (waiting.status, waiting.attempt, waiting.lost_claims) == (WorkflowStatus.WAITING, 1, 0)
+
+        clock.advance(seconds=1)
+        queue.work_off()
+
+        failed = row(run.id)
+        assert (failed.status, failed.lost_claims, failed.data) == (WorkflowStatus.FAILED, 0, {"tries": 2})
+        assert "foreign key constraint" in failed.error.partition("\n")[0].lower()
+        assert list(failed.attempts.values_list("outcome", flat=True)) == ["retry", "exhausted"]
+        assert amounts("dangling") == []

@@ -1,17 +1,18 @@
 """DjangoStorage keeps the storage contract on whatever database this runs."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connections
+from django.db import IntegrityError, connections
 
 from automation.testing.contracts import StorageContract
 from automation.testing.contracts.side_by_side import Beside
 from automation.workflows.django_storage import DjangoStorage
-from automation.workflows.models import WorkflowAttempt
+from automation.workflows.models import MailboxPosition, WorkflowAttempt
 from automation.workflows.ports import Storage
 from automation.workflows.runs.values import Attempt, AttemptOutcome
 
@@ -37,6 +38,11 @@ class TestDjangoStorage(StorageContract):
 
     def beside(self, action: Callable[[], Any]) -> Beside:
         return Beside(closing_connections(action))
+
+    def swallow_an_error(self, storage: Storage) -> bool:
+        with suppress(IntegrityError):
+            MailboxPosition.objects.bulk_create([MailboxPosition(pk=7), MailboxPosition(pk=7)])
+        return True
 
     def attempts_of(self, storage: Storage, run_id: UUID) -> Sequence[Attempt]:
         return [

@@ -2,8 +2,10 @@
 
 from contextlib import suppress
 from datetime import timedelta
+from uuid import uuid4
 
 from django.db import DatabaseError, transaction
+from django.utils import timezone
 from pydantic import BaseModel
 
 from automation.workflows.core import (
@@ -22,6 +24,7 @@ from automation.workflows.core import (
     wait_for_event,
     workflow,
 )
+from automation.workflows.models import WorkflowAttempt
 from tests.parcelapp.models import Entry, Parcel
 
 
@@ -326,4 +329,20 @@ class Quarrel:
 
     @step()
     def end(self):
+        return complete()
+
+
+@workflow("dangling", default_retry=Retry(max_attempts=2))
+class Dangling:
+    """Writes a row that refers to nothing."""
+
+    class Context(BaseModel):
+        tries: int = 0
+
+    @step(start=True)
+    def refer(self):
+        get_context().tries += 1
+        Entry.objects.create(account="dangling", amount=0)
+        now = timezone.now()
+        WorkflowAttempt.objects.create(run_id=uuid4(), visit=1, number=1, revision=1, started_at=now, finished_at=now)
         return complete()

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, cast
 from uuid import UUID
 
-from django.db import DatabaseError, IntegrityError, connections, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Case, F, Field, Q, Value, When
 from django.db.models.functions import Cast
@@ -58,11 +58,21 @@ class DjangoStorage:
         """Open a transaction, or a savepoint inside one."""
         connection = connections[self.alias]
         is_outermost = not connection.in_atomic_block
-        with transaction.atomic(using=self.alias), _noticing_rollbacks(connection):
-            if is_outermost and _reads_before_it_locks(connection):
-                # A write first: SQLite then waits for other writers here, and never fails a read that turns writer.
-                MailboxPosition.objects.using(self.alias).filter(pk=0).update(value=0)
-            yield
+        is_whole = False
+        try:
+            with transaction.atomic(using=self.alias), _noticing_rollbacks(connection):
+                if is_outermost and _reads_before_it_locks(connection):
+                    # A write first: SQLite then waits for other writers here, and never fails a read that turns writer.
+                    MailboxPosition.objects.using(self.alias).filter(pk=0).update(value=0)
+                yield
+                is_whole = True
+        except DatabaseError as error:
+            # A lost connection, a deadlock or a failed serialisation is the circumstances' fault: an OperationalError.
+            if not (is_outermost and is_whole) or isinstance(error, OperationalError):
+                raise
+            raise BrokenTransaction(
+                f"The database refused the commit, where it checks what is deferred: {error}"
+            ) from error
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Call `action` once the outermost transaction has committed; what it raises is logged by Django.

@@ -370,13 +370,18 @@ def test_error_texts_hold_no_values_of_a_failed_validation(world: World) -> None
     assert "4111" not in error.partition("\n")[0]
 
 
-def test_a_broken_transaction_is_a_failed_attempt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    @workflow("broken")
+@pytest.mark.parametrize(("keep_context", "kept"), [(True, 1), (False, 0)])
+def test_a_broken_transaction_is_a_failed_attempt(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, keep_context: bool, kept: int
+) -> None:
+    @workflow("broken", default_retry=Retry(keep_context=keep_context))
     class Broken:
-        Context = type("Context", (BaseModel,), {})
+        class Context(BaseModel):
+            tries: int = 0
 
         @step(start=True)
         def run(self):
+            get_context().tries += 1
             if get_wake().attempt == 1:
                 monkeypatch.setattr(world.storage, "apply", broken)
             return complete()
@@ -390,6 +395,7 @@ def test_a_broken_transaction_is_a_failed_attempt(world: World, monkeypatch: pyt
     run = world.engine.start("broken")
     assert "swallowed" in world.attempts(run)[0].detail
     assert world.attempts(run)[0].outcome is AttemptOutcome.RETRY
+    assert world.data(run) == {"tries": kept}
 
     world.advance(seconds=1)
     assert world.status(run) is WorkflowStatus.COMPLETED

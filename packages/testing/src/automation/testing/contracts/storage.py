@@ -13,5 +13,6 @@ class StorageContract(RowClaims, TransactionClaims, MailboxClaims, WaitClaims, P
     """Subclass it and give `make_storage()`; each test gets a storage of its own, empty.
 
     Override `beside()` when a thread must be tidied up after, such as a database connection that has to be closed,
-    and `attempts_of()` when the storage keeps history that can be read: the port itself only writes it.
+    `attempts_of()` when the storage keeps history that can be read (the port itself only writes it), and
+    `swallow_an_error()` when user code writes in the same transactions.
     """

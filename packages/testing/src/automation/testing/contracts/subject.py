@@ -31,6 +31,13 @@ class StorageSubject:
         """Return the attempts stored for a run, oldest first; None when this storage keeps no history to read."""
         return None
 
+    def swallow_an_error(self, storage: Storage) -> bool:
+        """Inside an open transaction, do as user code that catches a database error there.
+
+        Return False, having done nothing, when no user code writes in this storage's transactions.
+        """
+        return False
+
     @pytest.fixture
     def storage(self) -> Storage:
         """The storage under test."""

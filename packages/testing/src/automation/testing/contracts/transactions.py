@@ -11,6 +11,7 @@ import pytest
 from automation.testing.contracts.builders import a_run, a_signal, moved
 from automation.testing.contracts.side_by_side import reached
 from automation.testing.contracts.subject import StorageSubject
+from automation.workflows.errors import BrokenTransaction
 from automation.workflows.ports import Storage
 from automation.workflows.runs.values import Run
 
@@ -25,7 +26,7 @@ class _GoneWrongError(Exception):
 
 
 class TransactionClaims(StorageSubject):
-    """Guarantees 1 and 4 of the Storage port, and `after_commit`."""
+    """Guarantees 1, 4 and 7 of the Storage port, and `after_commit`."""
 
     def test_what_a_transaction_wrote_is_there_afterwards(self, storage: Storage) -> None:
         run, signal = a_run(), a_signal()
@@ -129,6 +130,22 @@ class TransactionClaims(StorageSubject):
         seen, due = reader.result()
         assert seen is None
         assert list(due) == []
+
+    def test_a_transaction_that_user_code_broke_takes_nothing_more_and_leaves_nothing(self, storage: Storage) -> None:
+        before, run = self.put(storage, a_run()), a_run()
+
+        with storage.transaction():
+            storage.apply([moved(before, current_step="send")])
+            if not self.swallow_an_error(storage):
+                return
+            for refused in ([], [run]):
+                with pytest.raises(BrokenTransaction):
+                    storage.insert(refused)
+            with pytest.raises(BrokenTransaction):
+                storage.apply([moved(before, current_step="burn")])
+
+        assert self.stored(storage, before.id) == before
+        assert storage.load(run.id) is None
 
     # After the commit
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from automation.workflows.authoring.context import scope_variable
 from automation.workflows.authoring.contexts import load
+from automation.workflows.authoring.payloads import JsonObject
 from automation.workflows.engine.beginning import Begun, NotBegun, begin, look
 from automation.workflows.engine.buffer import Buffer
 from automation.workflows.engine.claiming import Claim, Claimer, claim_length
@@ -59,6 +60,9 @@ class Worker:
             self._record(attempt.claim or claim, raised, started_at)
             if not isinstance(raised.error, Exception):
                 raise raised.error from None
+            return None
+        except BrokenTransaction as error:
+            self._record(attempt.claim or claim, StepRaised(error, attempt.kept), started_at)
             return None
         except ClaimLost as lost:
             logger.info("%s", lost, extra={"run_id": str(claim.run.id)})
@@ -137,12 +141,7 @@ class Worker:
             return
         assert attempt.scope is not None
         assert attempt.outcome is not None
-        try:
-            attempt.finish = self._finisher.returned(
-                attempt.claim, attempt.outcome, attempt.scope.buffer, turn, started_at
-            )
-        except BrokenTransaction as error:
-            raise StepRaised(error, attempt.outcome.data) from error
+        attempt.finish = self._finisher.returned(attempt.claim, attempt.outcome, attempt.scope.buffer, turn, started_at)
 
     def _record(self, claim: Claim, raised: StepRaised, started_at: datetime) -> None:
         """Store that an attempt raised, in a commit of its own: its rows are gone, its Context is kept."""
@@ -220,6 +219,14 @@ class _Attempt:
         self.outcome: Outcome | None = None
         self.not_begun: causes.CancelRequested | causes.Deferred | None = None
         self.finish: Finish | None = None
+
+    @property
+    def kept(self) -> JsonObject | None:
+        """The Context to keep when the step returned and its transaction failed; None: as it was stored."""
+        if self.scope is None or self.outcome is None:
+            return None
+        # A copy, as wherever a Context is kept: a storage tells what changed by identity.
+        return self.outcome.data if self.scope.step.retry.keep_context else dict(self.scope.initial)
 
 
 def _chance(run: Run) -> float:

@@ -27,8 +27,9 @@ class Storage(Protocol):
     4. What `load` and `due` give was committed, or written in this very transaction.
     5. Lookups for due work touch live runs only: their cost does not grow with finished ones.
     6. Text and JSON come back equal, whatever they hold; names and keys compare bytewise.
-    7. `apply` and `insert` raise `BrokenTransaction` where the transaction around them can only be rolled back, because
-       user code swallowed a database error in it.
+    7. Where user code shares the transaction, its errors come as `BrokenTransaction`: from `apply` and `insert`, when
+       one was swallowed and the transaction can only be rolled back; from the end of the outermost `transaction`, when
+       the commit is refused for what was written. A failure of the storage itself is never told so.
     """
 
     @property
