@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.core import mail
@@ -167,7 +168,8 @@ class TestEveryCrashPoint:
             "The story was told with 5 deaths of a worker, one at a time; after 1 it ended otherwise.\n\n"
             "The worker was killed in step 'a' of 'b', at claim.after_commit:\n"
             "  returned: 1\n            instead of 2\n\n"
-            "No code was run twice there. Does the story rely on what is lost with a worker, such as its memory?"
+            "It ends otherwise where no code was run twice, so no step is accused. Does the story rely on what is lost "
+            "with a worker,\nsuch as its memory, or tell what a death itself changes, such as the number of tries?"
         )
 
     def test_an_assertion_of_the_story_that_fails_after_a_death_is_told_with_the_point(self, automation):
@@ -187,6 +189,69 @@ class TestEveryCrashPoint:
         with pytest.raises(AssertionError, match=r"^Expected it to be COMPLETED") as caught:
             automation.at_every_crash_point(story)
         assert not isinstance(caught.value, UnsafeStepError)
+
+    def test_a_bank_that_is_asked_with_keys_is_asked_alike_in_each_telling(self, automation):
+        def story():
+            charged = {}
+
+            def charge(workflow):
+                charged[get_wake().idempotency_key] = workflow.context.number
+                return complete()
+
+            with automation.stub_step(Careless, "post_letter", does=charge):
+                automation.start(Careless, number=1)
+                automation.start(Careless, number=1)
+            return sorted(charged.items())
+
+        assert automation.at_every_crash_point(story) > 0
+
+    def test_a_key_that_is_new_at_each_try_is_found(self, automation):
+        def story():
+            charged = {}
+
+            def charge(workflow):
+                charged[uuid4()] = workflow.context.number
+                return complete()
+
+            with automation.stub_step(Careless, "post_letter", does=charge):
+                automation.start(Careless, number=1)
+            return charged
+
+        with pytest.raises(UnsafeStepError, match=r"^Step 'post_letter' .*\n(.*\n)*  returned: .*key 1.*key 2"):
+            automation.at_every_crash_point(story)
+
+    @pytest.mark.parametrize("tells", ["a list made outside", "a new object", "an assertion about a list made outside"])
+    def test_a_story_that_never_ends_alike_accuses_nobody(self, automation, tells):
+        posted = []
+
+        def story():
+            run = automation.start(Careful, number=1)
+            posted.append(run)
+            if tells == "an assertion about a list made outside":
+                assert len(posted) == 1, "just one, please"
+            return object() if tells == "a new object" else len(posted)
+
+        with pytest.raises(
+            AssertionError, match=r"^The story ends differently each time it is told, with no death"
+        ) as no:
+            automation.at_every_crash_point(story)
+        assert not isinstance(no.value, UnsafeStepError)
+        assert "Make its fakes (lists, mocks, a bank) inside the story" in str(no.value)
+
+    def test_a_story_may_return_rows(self, automation):
+        def story():
+            automation.start(Careful, number=1)
+            return Entry.objects.values_list("text")
+
+        assert automation.at_every_crash_point(story) > 0
+
+    def test_a_story_that_tells_of_the_deaths_themselves_accuses_no_step(self, automation):
+        def story():
+            return automation.start(Careful, number=1).revision
+
+        with pytest.raises(UnsafeStepError, match=r"^The story was told with") as caught:
+            automation.at_every_crash_point(story)
+        assert "no step is accused" in str(caught.value)
 
     def test_each_telling_is_undone(self, automation):
         began = automation.clock.now()

@@ -12,15 +12,14 @@ from automation.testing.clock import FakeClock, Zone
 from automation.testing.crashes import (
     Passage,
     UnsafeStepError,
-    compare,
     explain,
-    outcome_of,
     release_what_the_dead_held,
 )
 from automation.testing.executor import FakeExecutor
 from automation.testing.faults import Faults
 from automation.testing.installed import engine, events_wiring, refuse_under_loop, workflows_wiring
 from automation.testing.messages import Message
+from automation.testing.outcomes import compare, outcome_of, unstable
 from automation.testing.recording import Recording, deliveries_held, recorded
 from automation.testing.replays import undone
 from automation.testing.rounds import LIMIT, Rounds
@@ -176,25 +175,27 @@ class Harness(Assertions):
             yield stub
 
     def at_every_crash_point(self, story: Callable[[], Any]) -> int:
-        """Tell a story once undisturbed, then once for each point at which a worker could die; the ends must be alike.
+        """Tell a story undisturbed, then once for each point at which a worker could die; the ends must be alike.
 
-        The story is a function without arguments that uses this harness. Compared are what it returns (leave out keys
-        that the database numbers), how its runs and callbacks ended, and the mails it sent; its own assertions must
-        hold, too. The dead worker's claim is over at once, so that the times in the story stay true. Each telling
-        begins at the present state, and is undone. Gives the number of deaths.
+        The story is a function without arguments that uses this harness. Compared are what it returns, how its runs
+        and callbacks ended, and the mails it sent; its own assertions must hold, too. Each telling begins at the
+        present state and is undone, but not what the story does to objects outside it: make fakes inside it. Of UUIDs,
+        such as idempotency keys, is compared which are the same. The dead worker's claim is over at once, so that the
+        times in the story stay true. Gives the number of deaths.
 
-        Raises UnsafeStepError, naming the step that is not safe to repeat.
+        Raises UnsafeStepError, naming the step that is not safe to repeat, and AssertionError for a story that ends
+        differently though nobody dies.
         """
         self.run_until_idle()
-        undisturbed, expected = self._tell(story, None)
-        assert isinstance(expected, dict), "without a death the story's own errors are passed on"
+        undisturbed, expected = self._tell(story)
+        if isinstance(expected, Exception):
+            raise expected
+        if text := _difference(expected, self._tell(story)[1]):
+            raise AssertionError(unstable(text))
         failures = []
         for number in range(1, undisturbed.passed + 1):
-            passage, found = self._tell(story, number)
-            if passage.point is None:
-                continue
-            text = found if isinstance(found, str) else compare(expected, found)
-            if text:
+            passage, found = self._tell(story, kill_at=number)
+            if passage.point is not None and (text := _difference(expected, found)):
                 failures.append((passage.point, text))
         if failures:
             raise UnsafeStepError(explain(failures, undisturbed.passed))
@@ -253,8 +254,8 @@ class Harness(Assertions):
 
     # Inside
 
-    def _tell(self, story: Callable[[], Any], kill_at: int | None) -> tuple[Passage, dict[str, Any] | str]:
-        """Tell the story from the beginning, with one death or none; return the outcome, or the claim that failed."""
+    def _tell(self, story: Callable[[], Any], kill_at: int | None = None) -> tuple[Passage, dict[str, str] | Exception]:
+        """Tell the story from the beginning, with one death or none; return the outcome, or what the story raised."""
         began = self.clock.now()
         passage = Passage(kill_at=kill_at, is_at_work=self._is_at_work)
         with undone(), self._storage_again(), self._dying(passage):
@@ -262,11 +263,8 @@ class Harness(Assertions):
                 returned = story()
                 self.run_until_idle()
                 return passage, outcome_of(returned)
-            except Exception as error:
-                # The story is the test's own code. After a death, whatever it raises is an end that differs.
-                if passage.point is None:
-                    raise
-                return passage, f"{type(error).__name__}: {error}"
+            except Exception as error:  # noqa: BLE001 - the story is the test's own code: whatever it raises is its end
+                return passage, error
             finally:
                 self.executor.clear()
                 self.clock.turn_back(began)
@@ -325,3 +323,7 @@ class Harness(Assertions):
             if (events := events_wiring()) is not None:
                 stack.enter_context(swapped(events, "dispatcher", queue))
             yield
+
+
+def _difference(expected: dict[str, str], found: dict[str, str] | Exception) -> str:
+    return f"{type(found).__name__}: {found}" if isinstance(found, Exception) else compare(expected, found)

@@ -1,0 +1,81 @@
+"""How a story ended, as texts: alike for two ends that are alike, however keys and numbers were given out."""
+
+import re
+import sys
+from typing import Any
+
+from automation.testing.history import runs_of
+from automation.testing.installed import events_models
+from automation.testing.owed import Owed
+
+__all__ = ["as_told", "compare", "outcome_of", "unstable"]
+
+_KEY = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+"""Runs, events and deliveries have new keys in each telling, and with them what is made of these: idempotency keys."""
+
+
+def outcome_of(returned: Any) -> dict[str, str]:
+    """Return how a story ended, by kind: what it returned, its runs and callbacks, and the mails it sent."""
+    owed = Owed()
+    outcome = {"returned": as_told(returned)}
+    if owed.sees_runs:
+        outcome["runs"] = str(sorted(f"{run.name} {run.status}" for run in runs_of()))
+    if owed.sees_events:
+        models = events_models()
+        assert models is not None, "they are seen"
+        calls = models.EventDelivery.objects.exclude(phase="relay").values_list("callback", "status")
+        outcome["callbacks"] = str(sorted(f"{callback} {status}" for callback, status in calls))
+    outcome["mails"] = str(sorted(_numberless(f"{mail.subject} to {', '.join(mail.to)}") for mail in _outbox()))
+    return outcome
+
+
+def compare(expected: dict[str, str], found: dict[str, str]) -> str:
+    """Return the differences as lines, or an empty text when there are none."""
+    changed = [kind for kind in expected if expected[kind] != found[kind]]
+    return "\n".join(f"{kind}: {found[kind]}\n{' ' * len(kind)}  instead of {expected[kind]}" for kind in changed)
+
+
+def as_told(value: Any) -> str:
+    """Return a value as a text, as it is now. Of UUIDs it tells which are the same, and not what they are."""
+    known: dict[str, str] = {}
+    return _KEY.sub(lambda found: known.setdefault(found[0], f"key {len(known) + 1}"), _text(value))
+
+
+def unstable(difference: str) -> str:
+    """Say that a story cannot be compared with itself, and how to write it."""
+    return f"The story ends differently each time it is told, with no death:\n{difference}\n\n{_HOW_TO_TELL}"
+
+
+_HOW_TO_TELL = """\
+Make its fakes (lists, mocks, a bank) inside the story, so that each telling has its own. Let it return what it comes
+to: counts, amounts, statuses; not numbers that the database gives to rows, no runs and no instances."""
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(_sorted(f'{_text(key)}: {_text(item)}' for key, item in value.items()))}}}"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(_sorted(map(_text, value)))}}}" if value else "set()"
+    if type(value) is list or _is_queryset(value):
+        return f"[{', '.join(map(_text, value))}]"
+    if type(value) is tuple:
+        return f"({', '.join(map(_text, value))}{',' * (len(value) == 1)})"
+    return repr(value)
+
+
+def _sorted(texts: Any) -> list[str]:
+    return sorted(texts, key=lambda text: _KEY.sub("", text))
+
+
+def _is_queryset(value: Any) -> bool:
+    query = sys.modules.get("django.db.models.query")
+    return query is not None and isinstance(value, query.QuerySet)
+
+
+def _outbox() -> list[Any]:
+    mail = sys.modules.get("django.core.mail")
+    return list(getattr(mail, "outbox", []))
+
+
+def _numberless(text: str) -> str:
+    return re.sub(r"\d+", "#", text)
