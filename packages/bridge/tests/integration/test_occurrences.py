@@ -1,8 +1,11 @@
 """The engine's view of events is read afresh at each question, wherever the event is."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from automation.bridge.occurrences import EventOccurrences
 from automation.events.models import Event
@@ -128,3 +131,14 @@ class TestAnotherDatabase:
         automation.run_until_idle()
 
         assert WorkflowRun.objects.get(name__endswith="HourBefore").status == "cancelled"
+
+
+def test_an_event_that_is_gone_is_not_looked_for_on_databases_that_hold_none(settings):
+    """A database of another system may be down, or not have our tables: AUTOMATION_EVENTS says where to look."""
+    settings.AUTOMATION_EVENTS = {"DATABASES": ["default"]}
+
+    with CaptureQueriesContext(connections["other"]) as asked:
+        snapshot = EventOccurrences().snapshot(str(uuid4()))
+
+    assert snapshot is None
+    assert list(asked) == []

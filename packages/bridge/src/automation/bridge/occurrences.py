@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from django.db import connections, router
+from django.db import router
 
 from automation.bridge.payload import translated
+from automation.events.conf import conf
+from automation.events.databases import aliases
 from automation.events.holding import Ahead, look_ahead
 from automation.events.models import Event, EventStatus
 from automation.events.ports import Occurrence as Announced
@@ -57,17 +59,16 @@ def _announced(event: Event) -> Announced:
 
 def _find(occurrence_id: str) -> Event | None:
     # Read where it is written: a replica that lags would answer with what used to be.
-    for alias in _aliases():
+    for alias in _likely_first():
         found: Event | None = Event.objects.using(alias).filter(pk=occurrence_id).first()
         if found is not None:
             return found
     return None
 
 
-def _aliases() -> Iterator[str]:
-    """Yield the databases on which events may be, the likely one first; others only if they have the table."""
-    home = router.db_for_write(Event)
-    yield home
-    for alias in connections:
-        if alias != home and Event._meta.db_table in connections[alias].introspection.table_names():
-            yield alias
+def _likely_first() -> Iterator[str]:
+    """Yield the databases on which events may be; others are asked only when the usual one does not have it."""
+    home, chosen = router.db_for_write(Event), conf().databases
+    if chosen is None or home in chosen:
+        yield home
+    yield from (alias for alias in aliases() if alias != home)
