@@ -8,6 +8,8 @@ from uuid import UUID
 
 from django.db import transaction
 
+from automation.events.ports import Health
+
 
 class FakeWorker:
     """The engine, as tasks see it."""
@@ -53,6 +55,11 @@ class FakeProcessor:
     def cleanup_old_events(self, days_old: int = 30) -> Mapping[str, Any]:
         self.cleaned.append(days_old)
         return {"deleted_count": 0}
+
+    def health(self, before: datetime) -> Health:
+        from automation.events.services import event_processor  # models: not before the apps are ready
+
+        return event_processor.health(before)
 
     def deliver(self, delivery_ids: Sequence[UUID], *, using: str) -> int:
         self.delivered.append((using, list(delivery_ids)))

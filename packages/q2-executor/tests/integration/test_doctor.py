@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -9,15 +11,16 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError
+from django.db import OperationalError
 from django_q.models import OrmQ, Schedule
 
 from automation.events.models import Event, EventDelivery
 from automation.q2_executor import doctor, tasks
-from automation.q2_executor.doctor import ExitCode, Level, examine
+from automation.q2_executor.doctor import examine
 from automation.q2_executor.models import Heartbeat
 from automation.q2_executor.schedules import install
-from automation.workflows.models import WorkflowRun
+from automation.q2_executor.verdict import ExitCode, Level
+from automation.workflows.models import WorkflowRun, WorkflowSignal
 from tests.fakes import FakeProcessor, FakeWorker
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +63,7 @@ def test_a_healthy_project_is_healthy():
 
 
 def test_json_tells_the_same_to_machines():
-    Heartbeat.objects.filter(name="workflows").update(finished_at=ago(1000))
+    Heartbeat.objects.filter(name="workflows").update(started_at=ago(1000), finished_at=ago(1000))
 
     code, said = run("--json")
 
@@ -72,23 +75,23 @@ def test_json_tells_the_same_to_machines():
 
 @pytest.mark.parametrize(("seconds", "code"), [(145, ExitCode.HEALTHY), (155, ExitCode.STOPPED)])
 def test_a_sweep_may_be_two_intervals_and_thirty_seconds_old(seconds: float, code: ExitCode):
-    Heartbeat.objects.filter(name="workflows").update(finished_at=ago(seconds))
+    Heartbeat.objects.filter(name="workflows").update(started_at=ago(seconds), finished_at=ago(seconds))
 
     assert run()[0] == code
 
 
 @pytest.mark.parametrize(("age", "code"), [("30", ExitCode.STOPPED), ("50", ExitCode.HEALTHY)])
 def test_a_supervisor_says_how_old_it_may_be(age: str, code: ExitCode):
-    Heartbeat.objects.filter(name="workflows").update(finished_at=ago(40))
+    Heartbeat.objects.filter(name="workflows").update(started_at=ago(40), finished_at=ago(40))
 
     assert run("--max-age", age)[0] == code
 
 
 def test_the_five_minute_poll_is_not_measured_by_the_minute():
-    Heartbeat.objects.filter(name="events").update(finished_at=ago(590))
+    Heartbeat.objects.filter(name="events").update(started_at=ago(590), finished_at=ago(590))
     assert found(Level.STOPPED) == []
 
-    Heartbeat.objects.filter(name="events").update(finished_at=ago(610))
+    Heartbeat.objects.filter(name="events").update(started_at=ago(610), finished_at=ago(610))
     assert len(found(Level.STOPPED)) == 1
 
 
@@ -98,11 +101,35 @@ def test_a_cluster_that_never_swept_has_stopped():
     assert any("has never run" in said for said in found(Level.STOPPED))
 
 
-def test_a_sweep_that_only_begins_is_told_from_one_that_ends():
+def test_a_sweep_that_begins_and_does_not_end_is_no_reason_to_restart(processor: FakeProcessor):
+    """It raises, or q2 ends it: a new cluster would do the same, and what the living one works on would be killed."""
     Heartbeat.objects.filter(name="workflows").update(started_at=ago(5), finished_at=ago(1000))
 
     told = re.compile(r"last ran to its end 1\d\d\d s ago; it was begun \d{1,2} s ago")
-    assert any(told.search(said) for said in found(Level.STOPPED))
+    assert any(told.search(said) for said in found(Level.PROBLEM))
+    assert run()[0] == ExitCode.PROBLEM
+
+
+def test_a_sweep_that_began_and_did_not_end_long_ago_has_stopped():
+    Heartbeat.objects.filter(name="workflows").update(started_at=ago(151), finished_at=ago(1000))
+
+    assert run()[0] == ExitCode.STOPPED
+
+
+def test_no_exit_code_is_that_of_a_command_that_was_not_found(tmp_path):
+    """Python ends with 2 when there is no manage.py, and argparse when an option is wrong."""
+    missing = subprocess.run([sys.executable, str(tmp_path / "manage.py")], capture_output=True, check=False)
+
+    assert missing.returncode not in set(ExitCode)
+
+
+def test_where_sweeps_are_the_projects_own_affair_the_setting_is_named(settings):
+    settings.SKIP_Q2_AUTOSCHEDULE = True
+    Heartbeat.objects.all().delete()
+
+    remedies = [each.remedy for each in examine().findings if each.level is Level.PROBLEM]
+    assert len(remedies) == 2
+    assert all(remedy.startswith("SKIP_Q2_AUTOSCHEDULE is True") for remedy in remedies)
 
 
 def test_a_missing_schedule_is_a_problem():
@@ -161,23 +188,45 @@ def test_a_queue_that_nobody_empties_is_a_warning():
     assert found(Level.WARNING) == ["queue 'automation': 1 tasks have been waiting for more than 150 s"]
 
 
+def test_the_queue_of_the_sweeps_is_looked_at_too(settings):
+    settings.AUTOMATION_Q2 = {"SWEEP_QUEUE": "sweeps"}
+    OrmQ.objects.create(key="sweeps", payload="x", lock=ago(500))
+
+    assert "queue 'sweeps': 1 tasks have been waiting for more than 150 s" in found(Level.WARNING)
+
+
 def test_settings_that_would_hurt_are_warnings(settings):
     settings.Q_CLUSTER = {**settings.Q_CLUSTER, "catch_up": True}
 
     assert any("catch_up" in said for said in found(Level.WARNING))
 
 
-def test_a_database_that_does_not_answer_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch):
-    from automation.q2_executor.management.commands import workflow_doctor
+def silent(**_: object) -> Any:
+    raise OperationalError("connection refused")
 
-    def fail(**_: object) -> None:
-        raise DatabaseError("connection refused")
 
-    monkeypatch.setattr(workflow_doctor, "examine", fail)
+def test_a_database_that_does_not_answer_has_an_exit_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, processor: FakeProcessor
+):
+    monkeypatch.setattr(processor, "health", lambda before: silent())
 
     assert run()[0] == ExitCode.UNKNOWN
     code, said = run("--json")
     assert (code, json.loads(said)["healthy"]) == (ExitCode.UNKNOWN, False)
+    assert found(Level.UNKNOWN) == ["events: a database does not answer: connection refused"]
+
+
+@pytest.mark.parametrize(
+    ("model", "code"), [(Heartbeat, ExitCode.STOPPED), (Schedule, ExitCode.PROBLEM)], ids=["stopped", "problem"]
+)
+def test_a_database_that_does_not_answer_hides_nothing_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, processor: FakeProcessor, model: Any, code: ExitCode
+):
+    """The database of another system is down, and the cluster too: the supervisor must learn of the cluster."""
+    monkeypatch.setattr(processor, "health", lambda before: silent())
+    model.objects.all().delete()
+
+    assert run()[0] == code
 
 
 def test_clocks_that_differ_are_a_warning(monkeypatch: pytest.MonkeyPatch):
@@ -185,7 +234,7 @@ def test_clocks_that_differ_are_a_warning(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(doctor, "CLOCKS_MAY_DIFFER", timedelta(microseconds=-1))
 
-    assert any("clocks" in said for said in found(Level.WARNING)) is (connection.vendor == "postgresql")
+    assert any("clocks" in said for said in found(Level.WARNING)) is (connection.vendor != "sqlite")
 
 
 def a_run(**fields: Any) -> WorkflowRun:
@@ -234,6 +283,21 @@ def test_a_run_that_waits_or_has_ended_is_no_problem():
     assert found(Level.PROBLEM) == []
 
 
+def test_runs_that_have_failed_are_told():
+    a_run(status="failed", next_at=None)
+
+    assert found(Level.WARNING) == ["runs: 1 have failed"]
+    assert run()[0] == ExitCode.HEALTHY
+
+
+def test_a_signal_that_nobody_delivers_is_a_problem():
+    WorkflowSignal.objects.create(signal_id=uuid4(), name="paid", pending=True, payload={}, sent_at=ago(151))
+    WorkflowSignal.objects.create(signal_id=uuid4(), name="paid", pending=True, payload={}, sent_at=ago(100))
+    WorkflowSignal.objects.create(signal_id=uuid4(), name="paid", pending=None, payload={}, sent_at=ago(151))
+
+    assert found(Level.PROBLEM) == ["signals: 1 sent and not delivered for more than 150 s"]
+
+
 @pytest.mark.parametrize(
     ("pause", "said"),
     [("missing", "the workflow or the step is not in this code"), ("context", "does not fit the class")],
@@ -253,7 +317,7 @@ def test_an_event_that_is_due_and_does_not_occur_is_a_problem():
     an_event(status="pending", next_at=None)
     an_event(status="occurred", next_at=None)
 
-    assert found(Level.PROBLEM) == ["events: 1 are due for more than 600 s and have not occurred"]
+    assert found(Level.PROBLEM) == ["events: 1 due for more than 600 s and have not occurred"]
 
 
 def test_deliveries_that_are_owed_and_those_that_failed_are_told():
@@ -261,9 +325,13 @@ def test_deliveries_that_are_owed_and_those_that_failed_are_told():
     common = {"event": event, "callback": "shop.tell", "phase": "occurred", "offset": timedelta(0)}
     EventDelivery.objects.create(key="1", status="pending", next_at=ago(601), created_at=ago(700), **common)
     EventDelivery.objects.create(key="2", status="failed", next_at=None, created_at=ago(700), **common)
+    EventDelivery.objects.create(key="3", status="parked", next_at=None, created_at=ago(700), **common)
 
-    assert found(Level.PROBLEM) == ["deliveries: 1 are due for more than 600 s and have not been made"]
-    assert found(Level.WARNING) == ["deliveries: 1 have failed for good"]
+    assert found(Level.PROBLEM) == ["deliveries: 1 due for more than 600 s and have not been made"]
+    assert found(Level.WARNING) == [
+        "deliveries: 1 have failed for good",
+        "deliveries: 1 are parked: their callback is not in this code",
+    ]
 
 
 def test_looking_changes_nothing_and_costs_little(django_assert_max_num_queries):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from automation.events.databases import aliases
 from automation.events.polling import Tally, next_due, poll
+from automation.events.ports.processor import Health
 from automation.events.ports.wiring import wiring
 
 __all__ = ["EventProcessor", "event_processor"]
@@ -55,6 +56,12 @@ class EventProcessor:
         from automation.events.delivering import deliver, load
 
         return deliver(load(delivery_ids, using=using), using=using)[0]
+
+    def health(self, before: datetime) -> Health:
+        """Count, on every database, what is owed since before this time, what has failed and what is parked."""
+        from automation.events.health import health
+
+        return sum(_each(aliases(), lambda alias: health(before, using=alias)), Health())
 
     def next_due_at(self, *, using: str | None = None) -> datetime | None:
         """Return when the next thing will be due; None when nothing is waiting for a time."""

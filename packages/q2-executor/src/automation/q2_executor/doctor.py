@@ -1,16 +1,15 @@
 """One look that says whether automation is healthy: what `manage.py workflow_doctor` prints."""
 
 import ast
-from collections import Counter
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum, StrEnum
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import connections, router
+from django.db import DatabaseError, InterfaceError, connections, router
 
 from automation.q2_executor import broker, sweeps
 from automation.q2_executor.checks import warnings_about
@@ -18,72 +17,13 @@ from automation.q2_executor.conf import conf, schedules_wanted
 from automation.q2_executor.instants import as_stored
 from automation.q2_executor.models import Heartbeat
 from automation.q2_executor.sweeps import Sweep
+from automation.q2_executor.verdict import Examination, Finding, Level
 
-__all__ = ["Examination", "ExitCode", "Finding", "Level", "examine"]
+__all__ = ["default_max_age", "examine"]
 
-LISTED = 1000
-"""Overdue runs counted at most: enough to know that something is wrong, cheap however wrong it is."""
+logger = logging.getLogger("automation.q2_executor")
+
 CLOCKS_MAY_DIFFER = timedelta(seconds=5)
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    """It works, and would work better otherwise, or somebody should look when there is time."""
-    PROBLEM = "problem"
-    """Something is owed and is not being done, until a person acts."""
-    STOPPED = "stopped"
-    """No cluster is working: the last sweep is too long ago. A restart is the remedy."""
-
-
-class ExitCode(IntEnum):
-    """What monitoring sees."""
-
-    HEALTHY = 0
-    PROBLEM = 1
-    """A person should look."""
-    STOPPED = 2
-    """The cluster does not work: restart it."""
-    UNKNOWN = 3
-    """The doctor could not look, for example because the database does not answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at."""
-
-    level: Level
-    about: str
-    message: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examination:
-    """Everything that was looked at, and what follows."""
-
-    findings: tuple[Finding, ...]
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """The worst that was found. Warnings alone are healthy."""
-        levels = {finding.level for finding in self.findings}
-        if Level.STOPPED in levels:
-            return ExitCode.STOPPED
-        return ExitCode.PROBLEM if Level.PROBLEM in levels else ExitCode.HEALTHY
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {
-            "healthy": self.exit_code is ExitCode.HEALTHY,
-            "exit_code": int(self.exit_code),
-            "findings": [
-                {"level": str(each.level), "about": each.about, "message": each.message, "remedy": each.remedy}
-                for each in self.findings
-            ],
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +51,17 @@ def default_max_age() -> timedelta:
 def examine(*, max_age: timedelta | None = None, now: datetime | None = None) -> Examination:
     """Look at everything. `max_age` is how long ago the last sweep may be. Changes nothing."""
     look = _Look(now=now or datetime.now(UTC), max_age=max_age or default_max_age())
-    return Examination(findings=tuple(finding for part in _PARTS for finding in part(look)))
+    return Examination(findings=tuple(finding for part in _PARTS for finding in _seen(part, look)))
+
+
+def _seen(part: "_Part", look: _Look) -> Iterator[Finding]:
+    """Look at one part; what cannot be looked at hides nothing of the others."""
+    try:
+        yield from part(look)
+    except (DatabaseError, InterfaceError) as error:
+        logger.debug("A part could not be looked at.", exc_info=True)
+        about = part.__name__.strip("_")
+        yield Finding(level=Level.UNKNOWN, about=about, message=f"a database does not answer: {error}".strip())
 
 
 def _heartbeats(look: _Look) -> Iterator[Finding]:
@@ -121,20 +71,26 @@ def _heartbeats(look: _Look) -> Iterator[Finding]:
 
 
 def _heartbeat(sweep: Sweep, beat: Heartbeat | None, look: _Look) -> Finding:
-    finished = beat.finished_at if beat else None
-    age = None if finished is None else look.now - finished
-    if age is not None and age <= look.patience(sweep):
-        return Finding(level=Level.OK, about=sweep.title, message=f"ran {_seconds(age)} ago")
-    is_daily = sweep.every >= timedelta(days=1)
-    last = "has never run to its end" if age is None else f"last ran to its end {_seconds(age)} ago"
-    tried = f"; it was begun {_seconds(look.now - beat.started_at)} ago" if beat and beat.started_at else ""
-    return Finding(
-        # A day's work that has not been done yet is no sign of a cluster that stands still.
-        level=Level.WARNING if is_daily else Level.STOPPED,
-        about=sweep.title,
-        message=f"{last}{tried}; it is wanted every {_seconds(sweep.every)}",
-        remedy="" if is_daily else "Start `manage.py qcluster`, or restart it: kill its whole process group first.",
-    )
+    finished = None if beat is None or beat.finished_at is None else look.now - beat.finished_at
+    begun = None if beat is None or beat.started_at is None else look.now - beat.started_at
+    if finished is not None and finished <= look.patience(sweep):
+        return Finding(level=Level.OK, about=sweep.title, message=f"ran {_seconds(finished)} ago")
+    last = "has never run to its end" if finished is None else f"last ran to its end {_seconds(finished)} ago"
+    tried = "" if begun is None else f"; it was begun {_seconds(begun)} ago"
+    level, remedy = _missed(sweep, begun, look)
+    message = f"{last}{tried}; it is wanted every {_seconds(sweep.every)}"
+    return Finding(level=level, about=sweep.title, message=message, remedy=remedy)
+
+
+def _missed(sweep: Sweep, begun: timedelta | None, look: _Look) -> tuple[Level, str]:
+    """Say how bad it is that a sweep has not come to its end in time, and what to do."""
+    if sweep.every >= timedelta(days=1):
+        return Level.WARNING, ""  # a day's work that has not been done yet is no sign of a cluster that stands still
+    if begun is not None and begun <= look.patience(sweep):
+        return Level.PROBLEM, "The cluster works, and the sweep raises or takes too long: look at the cluster's log."
+    if begun is None and not schedules_wanted():
+        return Level.PROBLEM, f"SKIP_Q2_AUTOSCHEDULE is True, so you have to see to it that {sweep.task} is called."
+    return Level.STOPPED, "Start `manage.py qcluster`, or restart it: kill its whole process group first."
 
 
 def _schedules(look: _Look) -> Iterator[Finding]:
@@ -176,9 +132,10 @@ def _single_schedule(sweep: Sweep, row: Any, about: str, look: _Look) -> Finding
 
 def _is_readable(args: str | None) -> bool:
     try:
-        return not args or bool(ast.literal_eval(args)) or True
+        ast.literal_eval(args or "()")
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return False
+    return True
 
 
 def _poison(row: Any) -> Finding:
@@ -190,22 +147,25 @@ def _poison(row: Any) -> Finding:
     )
 
 
-def _queue(look: _Look) -> Iterator[Finding]:
-    if broker.kind() is not broker.Broker.ORM:
-        return
+def _queues(look: _Look) -> Iterator[Finding]:
+    if broker.kind() is broker.Broker.ORM:
+        for queue in sorted({broker.main_queue(), broker.sweep_queue()}):
+            yield _queue(queue, look)
+
+
+def _queue(queue: str, look: _Look) -> Finding:
     from django_q.models import OrmQ
 
-    before = as_stored(look.overdue_before)
-    waiting = OrmQ.objects.using(broker.orm_alias()).filter(key=broker.main_queue(), lock__lt=before).count()
-    if waiting:
-        yield Finding(
-            level=Level.WARNING,
-            about=f"queue {broker.main_queue()!r}",
-            message=f"{waiting} tasks have been waiting for more than {_seconds(look.max_age)}",
-            remedy="Add workers, or look whether the cluster works at all.",
-        )
-    else:
-        yield Finding(level=Level.OK, about=f"queue {broker.main_queue()!r}", message="no task has waited long")
+    before, about = as_stored(look.overdue_before), f"queue {queue!r}"
+    waiting = OrmQ.objects.using(broker.orm_alias()).filter(key=queue, lock__lt=before).count()
+    if not waiting:
+        return Finding(level=Level.OK, about=about, message="no task has waited long")
+    return Finding(
+        level=Level.WARNING,
+        about=about,
+        message=f"{waiting} tasks have been waiting for more than {_seconds(look.max_age)}",
+        remedy="Add workers, or look whether a cluster works on this queue at all.",
+    )
 
 
 def _runs(look: _Look) -> Iterator[Finding]:
@@ -213,35 +173,24 @@ def _runs(look: _Look) -> Iterator[Finding]:
         return
     from automation.workflows.ports import wiring
 
-    overdue = [] if wiring.storage is None else wiring.storage.due(look.overdue_before, LISTED)
-    counted = Counter("claims" if str(run.status) == "running" else "runs" for run in overdue)
-    yield _overdue("runs", counted["runs"], "due and not worked on", look)
-    yield _overdue("claims", counted["claims"], "claimed by a worker that never came back", look)
-    yield from _parked()
-
-
-def _overdue(about: str, count: int, what: str, look: _Look) -> Finding:
-    if not count:
-        return Finding(level=Level.OK, about=about, message="none overdue")
-    number = f"{LISTED} or more" if count >= LISTED else str(count)
-    return Finding(
-        level=Level.PROBLEM,
-        about=about,
-        message=f"{number} {what} for more than {_seconds(look.max_age)}",
-        remedy="Look at the log of the cluster: the sweep should have taken care of them.",
-    )
-
-
-def _parked() -> Iterator[Finding]:
-    # By name, not by import: this package knows the ports of workflows only.
-    runs = apps.get_model("automation_workflows", "WorkflowRun")
-    paused = runs._default_manager.using(_alias_of_runs()).filter(status="paused").exclude(pause="person")
-    names = Counter(paused.values_list("name", "pause")[:LISTED])
-    for (name, pause), count in sorted(names.items()):
+    if wiring.upkeep is None:
+        return
+    health, than = wiring.upkeep.health(look.overdue_before), f"for more than {_seconds(look.max_age)}"
+    yield _owed("runs", health.overdue, f"due and not worked on {than}")
+    yield _owed("claims", health.lost, f"claimed by a worker that never came back {than}")
+    yield _owed("signals", health.undelivered, f"sent and not delivered {than}")
+    if health.failed:
+        yield Finding(
+            level=Level.WARNING,
+            about="runs",
+            message=f"{_number(health.failed)} have failed",
+            remedy="Read their errors in the admin, mend the step, and let them try again.",
+        )
+    for (name, pause), count in sorted(health.parked.items()):
         yield Finding(
             level=Level.PROBLEM,
             about=f"workflow {name!r}",
-            message=f"{count} runs are parked: {_PAUSES.get(pause, pause)}",
+            message=f"{_number(count)} runs are parked: {_PAUSES.get(pause, pause)}",
             remedy="They go on by themselves when code that fits them is deployed.",
         )
 
@@ -252,49 +201,47 @@ _PAUSES: Mapping[str, str] = {
 }
 
 
-def _alias_of_runs() -> str | None:
-    from automation.workflows.ports import wiring
-
-    return getattr(wiring.storage, "alias", None)
-
-
 def _events(look: _Look) -> Iterator[Finding]:
     if not apps.is_installed("automation.events"):
         return
+    from automation.events.ports import wiring
+
+    if wiring.processor is None:
+        return
     patience = look.patience(sweeps.EVENTS)
-    before = look.now - patience
-    late = _count("Event", status="pending", next_at__lt=before)
-    yield _late("events", late, f"are due for more than {_seconds(patience)} and have not occurred")
-    late = _count("EventDelivery", status="pending", next_at__lt=before)
-    yield _late("deliveries", late, f"are due for more than {_seconds(patience)} and have not been made")
-    failed = _count("EventDelivery", status="failed")
-    if failed:
+    health = wiring.processor.health(look.now - patience)
+    yield _owed("events", health.overdue, f"due for more than {_seconds(patience)} and have not occurred")
+    yield _owed("deliveries", health.owed, f"due for more than {_seconds(patience)} and have not been made")
+    if health.failed:
         yield Finding(
             level=Level.WARNING,
             about="deliveries",
-            message=f"{failed} have failed for good",
+            message=f"{_number(health.failed)} have failed for good",
             remedy="Read their errors in the admin, mend the callback, and run them again.",
+        )
+    if health.parked:
+        yield Finding(
+            level=Level.WARNING,
+            about="deliveries",
+            message=f"{_number(health.parked)} are parked: their callback is not in this code",
+            remedy="They go on by themselves when a callback of that name is deployed.",
         )
 
 
-def _late(about: str, count: int, what: str) -> Finding:
+def _owed(about: str, count: int, what: str) -> Finding:
     if not count:
         return Finding(level=Level.OK, about=about, message="none overdue")
-    return Finding(level=Level.PROBLEM, about=about, message=f"{count} {what}", remedy="Look at the cluster's log.")
+    return Finding(
+        level=Level.PROBLEM,
+        about=about,
+        message=f"{_number(count)} {what}",
+        remedy="Look at the log of the cluster. If the sweeps run, there is more work than workers: add some.",
+    )
 
 
-def _count(model_name: str, **conditions: Any) -> int:
-    model = apps.get_model("automation_events", model_name)
-    return sum(model._default_manager.using(alias).filter(**conditions).count() for alias in _homes(model))
-
-
-def _homes(model: Any) -> Iterator[str]:
-    """Yield the databases on which there may be rows of a model."""
-    home = router.db_for_write(model)
-    yield home
-    for alias in connections:
-        if alias != home and model._meta.db_table in connections[alias].introspection.table_names():
-            yield alias
+def _number(count: int) -> str:
+    """Return a count in words: the ports count up to a thousand of each."""
+    return f"{count} or more" if count >= 1000 else str(count)
 
 
 def _q2_settings(_: _Look) -> Iterator[Finding]:
@@ -303,12 +250,13 @@ def _q2_settings(_: _Look) -> Iterator[Finding]:
 
 
 def _clocks(look: _Look) -> Iterator[Finding]:
-    alias = router.db_for_write(Heartbeat)
-    if connections[alias].vendor != "postgresql":
+    connection = connections[router.db_for_write(Heartbeat)]
+    if connection.vendor not in _CLOCKS:
         return
-    with connections[alias].cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        ahead = datetime.now(UTC) - cursor.fetchone()[0]
+    with connection.cursor() as cursor:
+        cursor.execute(_CLOCKS[connection.vendor])
+        theirs: datetime = cursor.fetchone()[0]
+    ahead = datetime.now(UTC) - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))
     if abs(ahead) > CLOCKS_MAY_DIFFER:
         yield Finding(
             level=Level.WARNING,
@@ -318,15 +266,12 @@ def _clocks(look: _Look) -> Iterator[Finding]:
         )
 
 
-_PARTS: tuple[Callable[[_Look], Iterator[Finding]], ...] = (
-    _heartbeats,
-    _schedules,
-    _queue,
-    _runs,
-    _events,
-    _q2_settings,
-    _clocks,
-)
+_CLOCKS: Mapping[str, str] = {"postgresql": "SELECT clock_timestamp()", "mysql": "SELECT UTC_TIMESTAMP(6)"}
+"""What asks a server for its time; SQLite is on this machine."""
+
+_Part = Callable[[_Look], Iterator[Finding]]
+
+_PARTS: tuple[_Part, ...] = (_heartbeats, _schedules, _queues, _runs, _events, _q2_settings, _clocks)
 
 
 def _seconds(span: timedelta) -> str:

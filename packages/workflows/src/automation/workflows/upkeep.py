@@ -1,9 +1,12 @@
 """The Upkeep port on Django's tables."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from automation.workflows.conf import database_alias
 from automation.workflows.erasure import erase_entity
+from automation.workflows.health import health
+from automation.workflows.ports import Health
 from automation.workflows.retention import cleanup
 from automation.workflows.retriggering import retrigger, withdraw_untriggered
 
@@ -16,6 +19,10 @@ class DjangoUpkeep:
     def clean_up(self) -> Mapping[str, int]:
         """Delete what the settings say has been kept long enough."""
         return cleanup()
+
+    def health(self, before: datetime) -> Health:
+        """Count what is wrong."""
+        return health(before, using=database_alias())
 
     def erase(self, entity_type: str, entity_id: str) -> int:
         """Empty what is stored about an entity."""

@@ -2,7 +2,7 @@
 
 from automation.events.ports.clock import Clock, SystemClock
 from automation.events.ports.dispatcher import Dispatcher, Gathering
-from automation.events.ports.processor import Processor
+from automation.events.ports.processor import Health, Processor
 from automation.events.ports.subscriber import Deriving, Eraser, Fingerprinted, Occurrence, Subscriber
 from automation.events.ports.wiring import Wiring, wiring
 
@@ -13,6 +13,7 @@ __all__ = [
     "Eraser",
     "Fingerprinted",
     "Gathering",
+    "Health",
     "Occurrence",
     "Processor",
     "Subscriber",

@@ -1,10 +1,34 @@
 """What an executor calls on us: the worker's side of the Dispatcher."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-__all__ = ["Processor"]
+__all__ = ["Health", "Processor"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What is wrong, in numbers. Each is counted up to a thousand per database: enough to know, and cheap."""
+
+    overdue: int = 0
+    """Events that are due and have not occurred."""
+    owed: int = 0
+    """Deliveries that are due and have not been made."""
+    failed: int = 0
+    """Deliveries that have failed for good; a person may run them again."""
+    parked: int = 0
+    """Deliveries whose callback no process that checked them knows."""
+
+    def __add__(self, other: "Health") -> "Health":
+        return Health(
+            overdue=self.overdue + other.overdue,
+            owed=self.owed + other.owed,
+            failed=self.failed + other.failed,
+            parked=self.parked + other.parked,
+        )
 
 
 class Processor(Protocol):
@@ -25,4 +49,8 @@ class Processor(Protocol):
 
     def deliver(self, delivery_ids: Sequence[UUID], *, using: str) -> int:
         """Run these deliveries if they are still owed, each in its own transaction; return how many were run."""
+        ...
+
+    def health(self, before: datetime) -> Health:
+        """Count what is owed since before this time (aware UTC), what has failed and what is parked."""
         ...

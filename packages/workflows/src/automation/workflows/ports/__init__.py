@@ -7,7 +7,7 @@ from automation.workflows.ports.occurrences import Occurrences, Snapshot
 from automation.workflows.ports.plans import Plans
 from automation.workflows.ports.policy import Policy
 from automation.workflows.ports.storage import Storage
-from automation.workflows.ports.upkeep import Upkeep
+from automation.workflows.ports.upkeep import Health, Upkeep
 from automation.workflows.ports.wiring import Wiring, wiring
 from automation.workflows.runs.values import EntityRef, Occurrence
 
@@ -15,6 +15,7 @@ __all__ = [
     "Clock",
     "EntityRef",
     "Executor",
+    "Health",
     "Mailbox",
     "Occurrence",
     "Occurrences",

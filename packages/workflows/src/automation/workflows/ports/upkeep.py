@@ -1,9 +1,27 @@
 """What keeps a storage tidy over the years: called daily, or by order of a person."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
-__all__ = ["Upkeep"]
+__all__ = ["Health", "Upkeep"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What is wrong, in numbers. Each is counted up to a thousand: enough to know, cheap however wrong it is."""
+
+    overdue: int = 0
+    """Runs that somebody should have looked at, and that no worker holds."""
+    lost: int = 0
+    """Runs whose worker never came back, and that nobody has rescued."""
+    undelivered: int = 0
+    """Signals whose delivery is not finished."""
+    failed: int = 0
+    """FAILED runs; `retry` lets them try again."""
+    parked: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Runs that are PAUSED for want of their code, by name of the workflow and the reason (`missing`, `context`)."""
 
 
 class Upkeep(Protocol):
@@ -11,6 +29,10 @@ class Upkeep(Protocol):
 
     def clean_up(self) -> Mapping[str, int]:
         """Delete what has been kept long enough, in batches; return how much, by kind. Brings nothing back to life."""
+        ...
+
+    def health(self, before: datetime) -> Health:
+        """Count what is owed since before this time (aware UTC), what has failed and what is parked."""
         ...
 
     def erase(self, entity_type: str, entity_id: str) -> int:
