@@ -1,7 +1,8 @@
 """Run the suite on each Python and Django of hatch's matrix that this machine has, and say which it does not have.
 
 Started by the Python that holds hatch: `.venv/bin/python tools/matrix.py [--environments NAME ...] [suite options]`.
-Where pyenv keeps the Pythons, they are found there. The last line counts the tests of all environments together.
+With `--insist`, the run fails when one of the environments wanted has no Python here. Where pyenv keeps the Pythons,
+they are found there. The last line counts the tests of all environments together.
 """
 
 import argparse
@@ -74,15 +75,21 @@ def main(argv: Sequence[str]) -> int:
     """Run what the machine has of what was asked for; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--environments", nargs="+", metavar="ENVIRONMENT", help="these environments only")
+    parser.add_argument("--insist", action="store_true", help="fail when the Python of one of them is missing")
     options, suite_options = parser.parse_known_args(argv)
     env = surroundings()
     known = environments(env)
+    if strangers := [name for name in options.environments or () if name not in known]:
+        print(f"No such environment: {', '.join(strangers)}. There are: {', '.join(known)}.")
+        return 1
     wanted = [name for name in known if not options.environments or name in options.environments]
     here = [name for name in wanted if has_python(known[name], env)]
     for name in wanted:
         if name not in here:
             print(f"{name} does not run: this machine has no working python{known[name]}.")
     print(f"Environments: {', '.join(here) or 'none'}", flush=True)
+    if options.insist and here != wanted:
+        return 1
     if not here:
         return 0
     results = [run(name, suite_options, env) for name in here]

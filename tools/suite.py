@@ -65,6 +65,11 @@ class Suite:
     ignored: tuple[str, ...] = ()
     once: bool = False
 
+    @property
+    def base(self) -> str:
+        """By what it is named to `--only`: a package's two halves go by the one name."""
+        return self.name.partition(", ")[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -112,8 +117,11 @@ def _halves(package: Path) -> list[Suite]:
 
 
 def jobs(databases: Sequence[str], only: Sequence[str], *, thorough: bool = True) -> list[Job]:
-    """Pair the suites with the databases; `only` names the suites wanted, or a part as `name:path`; none means all."""
-    chosen = [part for suite in suites(thorough=thorough) for part in _parts(suite, only)]
+    """Pair the suites with the databases; `only` names the suites wanted, or a part as `name:path`; none means all.
+
+    What is named runs whole, whether or not the run is thorough.
+    """
+    chosen = [part for suite in suites(thorough=thorough or bool(only)) for part in _parts(suite, only)]
     return [
         Job(suite=suite, database=database)
         for suite in chosen
@@ -121,9 +129,15 @@ def jobs(databases: Sequence[str], only: Sequence[str], *, thorough: bool = True
     ]
 
 
+def unknown(only: Sequence[str]) -> list[str]:
+    """Return those of the names that belong to no suite."""
+    names = {suite.base for suite in suites()}
+    return [wanted for wanted in only if wanted.partition(":")[0] not in names]
+
+
 def _parts(suite: Suite, only: Sequence[str]) -> list[Suite]:
     """Return what is wanted of a suite; a part is named with its path below the suite's folder of tests."""
-    base, _, half = suite.name.partition(", ")
+    base, half = suite.base, suite.base != suite.name
     paths = [path for name, _, path in (wanted.partition(":") for wanted in only) if name == base]
     if not only or "" in paths:
         return [suite]
@@ -131,7 +145,7 @@ def _parts(suite: Suite, only: Sequence[str]) -> list[Suite]:
     return [
         replace(suite, name=f"{base}:{path}", targets=(f"{root}/{path}",), ignored=())
         for path in paths
-        if (path.partition("/")[0] in PURE) == bool(half)
+        if (path.partition("/")[0] in PURE) == half
     ]
 
 
@@ -252,6 +266,10 @@ def _skips(output: str) -> list[str]:
 def main(argv: Sequence[str]) -> int:
     """Run what was asked for; return the exit code."""
     options, extra = _options(argv)
+    if strangers := unknown(options.only):
+        there_are = sorted({suite.base for suite in suites()})
+        print(f"No such suite: {', '.join(strangers)}. There are: {', '.join(there_are)}.")
+        return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     silent = {name: why for name, why in answering(options.databases).items() if why}
     databases = [name for name in options.databases if name not in silent]
@@ -261,11 +279,7 @@ def main(argv: Sequence[str]) -> int:
     if silent and options.require:
         print(f"Required here, and missing: {', '.join(silent)}. Start them, or run without --require.")
         return 1
-    wanted = jobs(databases, options.only, thorough=options.thorough)
-    if not wanted:
-        print(f"No such suite: {', '.join(options.only)}. There are: {', '.join(suite.name for suite in suites())}.")
-        return 1
-    return _run_all(wanted, extra, lanes=options.lanes)
+    return _run_all(jobs(databases, options.only, thorough=options.thorough), extra, lanes=options.lanes)
 
 
 def _run_all(wanted: Sequence[Job], extra: Sequence[str], *, lanes: int) -> int:
@@ -294,7 +308,7 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=list(DATABASES))
     parser.add_argument("--require", action="store_true", help="fail when one of the databases does not answer")
     parser.add_argument("--thorough", action="store_true", help="run what is otherwise left to CI, too")
-    parser.add_argument("--only", nargs="+", default=[], metavar="SUITE[:PATH]", help="run these only")
+    parser.add_argument("--only", nargs="+", default=[], metavar="SUITE[:PATH]", help="run these only, whole")
     parser.add_argument("--lanes", type=int, default=LANES, help="how many suites run side by side (here: %(default)s)")
     return parser.parse_known_args(argv)
 

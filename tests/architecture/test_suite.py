@@ -1,6 +1,13 @@
-"""The runner of all suites: what it starts side by side does not meet."""
+"""The runners of all suites: what they start side by side does not meet, and what was asked for is what runs."""
 
-from tools import suite
+import re
+from pathlib import Path
+
+import pytest
+
+from tools import matrix, suite
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_no_two_suites_share_a_database():
@@ -11,3 +18,63 @@ def test_no_two_suites_share_a_database():
 
     assert len(jobs) > len(suite.DATABASES)
     assert len(set(suffixes)) == len(jobs)
+
+
+@pytest.mark.parametrize("slow", suite.THOROUGH)
+def test_a_suite_that_is_named_runs_whole(slow: str):
+    """`make chaos` left out the crash test, because a plain `make test` does."""
+    name = slow.partition("/")[0]
+
+    (job,) = suite.jobs(["sqlite"], only=[name], thorough=False)
+
+    assert job.suite.ignored == ()
+    assert (ROOT / "tests" / slow).is_file()
+
+
+def test_a_plain_run_leaves_out_what_takes_minutes():
+    ignored = {path for job in suite.jobs(["sqlite"], only=(), thorough=False) for path in job.suite.ignored}
+
+    assert {f"tests/{slow}" for slow in suite.THOROUGH} <= ignored
+
+
+def test_a_package_that_is_named_runs_in_its_two_halves():
+    named = suite.jobs(suite.DATABASES, only=["workflows"])
+
+    assert [job.title for job in named if job.suite.once] == ["workflows, pure"]
+    assert [job.database for job in named if not job.suite.once] == list(suite.DATABASES)
+
+
+def test_a_second_name_that_is_no_suite_is_refused(capsys: pytest.CaptureFixture[str]):
+    code = suite.main(["--databases", "sqlite", "--only", "architecture:test_layout.py", "no-such", "docs"])
+
+    assert code == 1
+    assert "No such suite: no-such. There are: " in capsys.readouterr().out
+
+
+def test_an_environment_that_is_not_in_the_matrix_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(matrix, "environments", lambda env: {"test.py3.13-6.1": "3.13"})
+    monkeypatch.setattr(matrix, "run", lambda *_: pytest.fail("nothing was to run"))
+
+    code = matrix.main(["--environments", "test.py3.13-6.1", "test.nonsense"])
+
+    assert code == 1
+    assert "No such environment: test.nonsense. There are: test.py3.13-6.1." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("insisted", "code"), [([], 0), (["--insist"], 1)])
+def test_an_environment_whose_python_is_missing_fails_where_it_is_insisted_on(
+    insisted: list[str], code: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(matrix, "environments", lambda env: {"test.py3.11-5.2": "3.11"})
+    monkeypatch.setattr(matrix, "has_python", lambda version, env: False)
+
+    assert matrix.main(["--environments", "test.py3.11-5.2", *insisted]) == code
+
+
+def test_ci_runs_both_ends_of_the_matrix():
+    said = (ROOT / ".ci" / "run").read_text()
+
+    assert re.search(r"matrix\.py --environments test\.py3\.11-5\.2 --insist\b.* --thorough\b", said)
+    assert re.search(r"matrix\.py --environments test\.py3\.13-6\.1\b", said)
