@@ -56,6 +56,10 @@ def test_what_is_no_saved_instance_is_refused(thing: object) -> None:
         (lambda: wait("x", timeout=5), r"takes a timedelta, not 5. Write timedelta\(minutes=...\)"),  # type: ignore[arg-type]
         (lambda: wait("x", since="yesterday"), 'since is "run", "now" or a timedelta'),  # type: ignore[arg-type]
         (lambda: sleep(60), "takes a timedelta, not 60"),  # type: ignore[arg-type]
+        (lambda: sleep(timedelta.max), "takes at most 36525 days, not .* A wait without timeout= never ends"),
+        (lambda: wait("x", since=timedelta(-1)), 'since is "run", "now" or a timedelta of at most 36525 days'),
+        (lambda: wait("x\ud800"), "signal contains a lone surrogate"),
+        (lambda: wait("x", key="\0"), "key contains NUL"),
         (lambda: goto(3), "3 is not a step. Name one as 'step' or self.step"),  # type: ignore[arg-type]
     ],
 )

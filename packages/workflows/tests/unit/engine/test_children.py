@@ -22,7 +22,7 @@ from automation.workflows.core import (
     workflow,
 )
 from automation.workflows.errors import UsageError
-from automation.workflows.runs.values import Run
+from automation.workflows.runs.values import AttemptOutcome, Run
 from tests.unit.world import World
 
 HOW: dict[str, Any] = {}
@@ -289,12 +289,13 @@ def test_a_parent_with_on_fail_hears_first_and_fails_after(world: World) -> None
     assert seen == ["undone"]
 
 
-def test_too_many_children_fail_the_step(world: World) -> None:
+def test_too_many_children_are_a_raise_of_the_step(world: World) -> None:
     family(fan=[{}] * 1001)
     run = world.engine.start("parent")
 
-    assert world.status(run) in {WorkflowStatus.FAILED, WorkflowStatus.WAITING}
+    assert world.history(run) == [("run", AttemptOutcome.RETRY)]
     assert "asks for 1001 runs; a step may start 1000" in world.attempts(run)[0].detail
+    assert world.stored(run).lost_claims == 0
 
 
 @pytest.mark.parametrize("given", [3, None, {"a": 1}])
@@ -325,16 +326,42 @@ def test_run_children_takes_classes_names_and_pairs(world: World) -> None:
     assert {child.parent_id for child in children(world)} == {run.id}
 
 
-def test_an_unknown_child_fails_the_step_visibly(world: World) -> None:
+@pytest.mark.parametrize(
+    ("child", "told"),
+    [
+        (("nobody", {}), "Workflow 'nobody' is not registered"),
+        (("child", {"n": "many"}), "n: Input should be a valid integer"),
+        (("stillborn", {}), "RuntimeError: no context today"),
+    ],
+    ids=["unknown", "arguments that do not fit", "create_context that raises"],
+)
+def test_a_child_that_cannot_be_made_is_one_attempt_and_no_lost_worker(world: World, child: Any, told: str) -> None:
+    family()
+
+    @workflow("stillborn")
+    class Stillborn:
+        Context = type("Context", (BaseModel,), {})
+
+        @classmethod
+        def create_context(cls):
+            raise RuntimeError("no context today")
+
+        @step(start=True)
+        def run(self):
+            return complete()
+
     @workflow("lonely", default_retry=Retry(max_attempts=1))
     class Lonely:
         Context = type("Context", (BaseModel,), {})
 
         @step(start=True)
         def run(self):
-            return run_child("nobody")
+            return run_children([child])
 
     run = world.engine.start("lonely")
 
     assert world.status(run) is WorkflowStatus.FAILED
-    assert "Workflow 'nobody' is not registered" in world.stored(run).error
+    assert told in world.stored(run).error
+    assert world.history(run) == [("run", AttemptOutcome.EXHAUSTED)]
+    assert world.stored(run).lost_claims == 0
+    assert children(world) == []

@@ -1,12 +1,13 @@
 """Raising, trying again, giving up."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from automation.workflows.core import (
     Retry,
@@ -21,6 +22,7 @@ from automation.workflows.core import (
     wait,
     workflow,
 )
+from automation.workflows.engine.faults import injected
 from automation.workflows.errors import BrokenTransaction
 from automation.workflows.ports import Policy
 from automation.workflows.runs.values import AttemptOutcome, Run
@@ -322,6 +324,112 @@ def test_a_context_that_cannot_be_kept_falls_back_to_the_last_good_one(world: Wo
     assert world.status(run) is WorkflowStatus.WAITING
 
 
+def moody(self: Any) -> Any:
+    """Judge a Context as a validator that raises what pydantic does not expect."""
+    if self.mood == "bad":
+        raise RuntimeError("not in this mood")
+    return self
+
+
+class Moody(BaseModel):
+    mood: str = "good"
+    shelf: Any = None
+
+    judge = model_validator(mode="after")(moody)
+
+
+def in_a_bad_mood(ctx: Any) -> Any:
+    ctx.mood = "bad"
+    return complete()
+
+
+def in_a_circle(ctx: Any) -> Any:
+    ctx.shelf = []
+    ctx.shelf.append(ctx.shelf)
+    return complete()
+
+
+def in_a_bad_mood_that_raises(ctx: Any) -> Any:
+    ctx.mood = "bad"
+    raise ValueError("and then this")
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (in_a_bad_mood, "the Context cannot be stored: RuntimeError: not in this mood"),
+        (in_a_circle, "the Context cannot be stored: "),
+        (in_a_bad_mood_that_raises, "ValueError: and then this"),
+        (lambda ctx: sleep(timedelta.max), "sleep(...) takes at most 36525 days"),
+        (lambda ctx: wait("x", timeout=timedelta.max), "takes at most 36525 days"),
+        (lambda ctx: wait("x", since=timedelta.max), "a timedelta of at most 36525 days"),
+        (lambda ctx: wait("x\ud800"), "signal contains a lone surrogate"),
+        (lambda ctx: wait("x", key="\x00"), "key contains NUL"),
+    ],
+)
+def test_what_the_author_gets_wrong_after_the_body_is_no_lost_worker(world: World, act: Any, told: str) -> None:
+    @workflow("wrong", default_retry=Retry(max_attempts=1))
+    class Wrong:
+        Context = Moody
+
+        @step(start=True)
+        def run(self):
+            return act(get_context())
+
+    run = world.engine.start("wrong")
+
+    assert world.status(run) is WorkflowStatus.FAILED
+    assert told in world.stored(run).error
+    assert world.history(run) == [("run", AttemptOutcome.EXHAUSTED)]
+    assert (world.stored(run).lost_claims, world.data(run)) == (0, {"mood": "good", "shelf": None})
+
+
+def test_a_context_that_is_judged_otherwise_by_the_next_step_is_a_raise_of_that_step(world: World) -> None:
+    @workflow("fickle", default_retry=Retry(max_attempts=1))
+    class Fickle:
+        class Context(BaseModel):
+            @model_validator(mode="after")
+            def judge(self) -> Any:
+                if moods:
+                    raise RuntimeError("changed its mind")
+                return self
+
+        @step(start=True)
+        def run(self):
+            return goto(self.next)
+
+        @step()
+        def next(self):
+            return complete()
+
+    moods: list[str] = []
+    with injected("finish.before_apply", lambda: moods.append("bad")):
+        run = world.engine.start("fickle")
+
+    assert "changed its mind" in world.stored(run).error
+    assert world.history(run) == [("run", AttemptOutcome.GOTO), ("next", AttemptOutcome.EXHAUSTED)]
+
+
+def test_a_sleep_that_is_over_already_goes_on_at_once(world: World) -> None:
+    @workflow("late_riser")
+    class LateRiser:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True)
+        def run(self):
+            return sleep(timedelta(days=-1), then="up")
+
+        @step()
+        def up(self):
+            assert get_wake().late == timedelta(0)
+            return complete()
+
+    run = world.engine.start("late_riser")
+    world.sweep()
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+
+
 class Unprintable(Exception):
     def __str__(self) -> str:
         raise RuntimeError("not even this")
@@ -503,6 +611,19 @@ def test_error_texts_pass_through_the_projects_filter(world: World) -> None:
 
     assert world.stored(run).error.startswith("RuntimeError: password *** is wrong")
     assert "hunter2" not in world.attempts(run)[0].detail
+
+
+@pytest.mark.parametrize("redact", [lambda text: 1 / 0, lambda text: None])
+def test_a_filter_that_fails_withholds_the_text(
+    world: World, caplog: pytest.LogCaptureFixture, redact: Callable[[str], str]
+) -> None:
+    world.set_policy(Policy(redact=redact))
+    failing(RuntimeError("a secret"), Retry(max_attempts=1))
+    run = world.engine.start("failing")
+
+    assert (world.status(run), world.stored(run).lost_claims) == (WorkflowStatus.FAILED, 0)
+    assert world.stored(run).error.startswith("(withheld: AUTOMATION_WORKFLOWS['REDACT'] raised ")
+    assert "secret" not in str(world.attempts(run)) + caplog.text
 
 
 def test_the_reason_of_a_failure_is_kept_within_limits(world: World) -> None:

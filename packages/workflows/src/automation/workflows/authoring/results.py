@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias, final
 
+from automation.workflows.authoring.durations import LONGEST, is_duration
 from automation.workflows.authoring.entities import EntityRef, entity_of
+from automation.workflows.authoring.payloads import check_text
 from automation.workflows.errors import UsageError
 
 __all__ = [
@@ -240,8 +242,13 @@ def _wait(  # noqa: PLR0917 - private, and called three times with the same name
         raise UsageError(f"A wait needs the name of a signal, 1 to {NAME_LENGTH} characters, not {signal!r:.300}.")
     if on_timeout is not None and timeout is None:
         raise UsageError(f"wait({signal!r}, on_timeout=...) without timeout= would never get there. Add timeout=.")
-    if not (since is None or since in ("run", "now") or isinstance(since, timedelta)):
-        raise UsageError(f'wait({signal!r}, since={since!r}): since is "run", "now" or a timedelta.')
+    check_text(signal, "signal")
+    if key is not None:
+        check_text(str(key), "key")
+    if not (since is None or since in ("run", "now") or is_duration(since)):
+        raise UsageError(
+            f'wait({signal!r}, since={since!r}): since is "run", "now" or a timedelta of at most {LONGEST.days} days.'
+        )
     return Wait(
         signal=signal,
         timeout=None if timeout is None else _duration(timeout, f"wait({signal!r}, timeout=...)"),
@@ -268,9 +275,14 @@ def _children(given: Any) -> Sequence[Child]:
 
 
 def _duration(value: timedelta, where: str) -> timedelta:
+    """Return how long; a time that is over already, as computed from a date, is no time at all."""
     if not isinstance(value, timedelta):
         raise UsageError(f"{where} takes a timedelta, not {value!r}. Write timedelta(minutes=...).")
-    return value
+    if value > LONGEST:
+        raise UsageError(
+            f"{where} takes at most {LONGEST.days} days, not {value!r}. A wait without timeout= never ends."
+        )
+    return max(value, timedelta(0))
 
 
 def _optional(step: StepTarget | None) -> str | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from automation.workflows.authoring.durations import is_duration
 from automation.workflows.errors import DefinitionError
 
 __all__ = ["Retry"]
@@ -36,14 +37,16 @@ class Retry:
             raise DefinitionError(f"Retry(max_attempts={self.max_attempts!r}) never runs the step. Use 1 or more.")
         for name in ("base_delay", "max_delay"):
             delay = getattr(self, name)
-            if not isinstance(delay, timedelta) or delay < timedelta(0):
+            if not is_duration(delay):
                 raise DefinitionError(f"Retry({name}={delay!r}) is not a duration. Use timedelta(seconds=...).")
-        if self.backoff_factor < 1:
+        if not self.backoff_factor >= 1:
             raise DefinitionError(f"Retry(backoff_factor={self.backoff_factor!r}) shortens delays. Use 1.0 or more.")
         if not 0 <= self.jitter <= 1:
             raise DefinitionError(f"Retry(jitter={self.jitter!r}) is outside 0.0 to 1.0, a share of the delay.")
         if isinstance(self.give_up_on, type):
             object.__setattr__(self, "give_up_on", (self.give_up_on,))
+        if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in self.give_up_on):
+            raise DefinitionError(f"Retry(give_up_on={self.give_up_on!r}) takes exception classes. Use (ValueError,).")
 
     def delay(self, failed: int, chance: float = 0.0) -> timedelta:
         """Return the time to wait after `failed` attempts; `chance` in [0, 1) places it within the jitter."""

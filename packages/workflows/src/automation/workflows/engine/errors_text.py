@@ -1,5 +1,6 @@
 """An exception as text that every database keeps: bounded, without values of fields, without halves of characters."""
 
+import logging
 import re
 import traceback
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from pydantic import ValidationError
 from automation.workflows.authoring.contexts import problems
 
 __all__ = ["bounded", "describe", "summarise"]
+
+logger = logging.getLogger("automation.workflows")
 
 _SUMMARY = 200
 _LOOKED_AT = 256 * 1024
@@ -24,8 +27,12 @@ def describe(error: BaseException, length: int, redact: Callable[[str], str]) ->
 
 
 def bounded(text: str, length: int, redact: Callable[[str], str]) -> str:
-    """Return a text as it may be stored."""
-    return _storable(redact(text))[:length]
+    """Return a text as it may be stored; what the project's filter cannot take is withheld."""
+    try:
+        return _storable(redact(text))[:length]
+    except Exception as error:  # noqa: BLE001 - the project's code; its own error may quote what it is there to hide
+        logger.error("AUTOMATION_WORKFLOWS['REDACT'] raised %s; the text is withheld.", type(error).__name__)
+        return f"(withheld: AUTOMATION_WORKFLOWS['REDACT'] raised {type(error).__name__})"[:length]
 
 
 def summarise(error: BaseException, length: int = _SUMMARY) -> str:
@@ -37,9 +44,9 @@ def summarise(error: BaseException, length: int = _SUMMARY) -> str:
 
 def _message(error: BaseException) -> str:
     """Return what the exception says; pydantic's own text would quote the values, which may be personal."""
-    if isinstance(error, ValidationError):
-        return problems(error)
     try:
+        if isinstance(error, ValidationError):
+            return problems(error)
         return _ROW_VALUES.sub("", str(error)[:_LOOKED_AT])
     except Exception:  # noqa: BLE001 - __str__ of a user's exception may raise anything
         return "(its __str__ raised)"

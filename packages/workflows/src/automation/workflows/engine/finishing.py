@@ -79,8 +79,7 @@ class Finisher:
         if isinstance(result, Wait):
             # First of all locks: a delivery of this signal holds the same one before it touches any run.
             self._runtime.mailbox.lock(result.signal)
-        children = self._starter.children(claim.run, result) if isinstance(result, Children) else ()
-        self._starter.insert([*buffer.starts, *children])
+        self._starter.insert([*buffer.starts, *outcome.children])
         self._mover.post(buffer.signals)
         position = self._position(claim, outcome)
 
@@ -89,7 +88,7 @@ class Finisher:
             cause = causes.Returned(
                 result=result, data=outcome.data, started_at=started_at, position=position, run_on_until=until
             )
-            move = decide(run, cause, claim.definition, self._runtime.now(), children)
+            move = decide(run, cause, claim.definition, self._runtime.now(), outcome.children)
             if run.pause_requested:
                 return Finish(transition=self._paused(move))
             if isinstance(result, Wait):

@@ -15,11 +15,13 @@ from automation.workflows.authoring.definitions import StepDefinition, WorkflowD
 from automation.workflows.authoring.payloads import JsonObject, check_json
 from automation.workflows.authoring.results import Children, Complete, Fail, Goto, Sleep, StepResult, Wait
 from automation.workflows.authoring.targets import unknown_step
-from automation.workflows.engine.errors_text import bounded
+from automation.workflows.engine.errors_text import bounded, summarise
 from automation.workflows.engine.faults import fault
+from automation.workflows.engine.making import new_children
 from automation.workflows.engine.runtime import Runtime
 from automation.workflows.engine.scope import Scope
 from automation.workflows.errors import ContextError, ProgrammingError, StepTimedOut, WorkflowError
+from automation.workflows.runs.values import Run
 
 __all__ = ["Outcome", "StepRaised", "invoke"]
 
@@ -32,6 +34,8 @@ class Outcome:
 
     result: StepResult
     data: JsonObject
+    children: tuple[Run, ...] = ()
+    """The runs that it asked for, made and not yet stored."""
 
 
 class StepRaised(Exception):
@@ -49,6 +53,8 @@ class StepRaised(Exception):
 def invoke(runtime: Runtime, definition: WorkflowDefinition, scope: Scope) -> Outcome:
     """Run one attempt of a step. Raises StepRaised and nothing else."""
     fault("step.before_body")
+    # All of the author's code runs inside the scope: validators and create_context of children too.
+    token = scope_variable.set(scope)
     try:
         result = _call(definition, scope)
         fault("step.after_body")
@@ -63,17 +69,15 @@ def invoke(runtime: Runtime, definition: WorkflowDefinition, scope: Scope) -> Ou
         if not _is_from_user_code(error):
             raise
         raise StepRaised(error, _kept(runtime, scope)) from error
+    finally:
+        scope_variable.reset(token)
 
 
 def _call(definition: WorkflowDefinition, scope: Scope) -> Any:
-    """Call the step on a fresh instance, inside its scope."""
-    token = scope_variable.set(scope)
-    try:
-        instance = definition.cls()
-        instance.context = scope.context
-        return _runner(scope.step)(instance)
-    finally:
-        scope_variable.reset(token)
+    """Call the step on a fresh instance."""
+    instance = definition.cls()
+    instance.context = scope.context
+    return _runner(scope.step)(instance)
 
 
 def _runner(step: StepDefinition) -> Callable[[Any], Any]:
@@ -112,10 +116,19 @@ def _outcome(runtime: Runtime, definition: WorkflowDefinition, scope: Scope, res
         scope.context = _completed(runtime, scope, checked)
     if isinstance(checked, Fail):
         checked = Fail(reason=bounded(checked.reason, runtime.policy.error_length, runtime.policy.redact))
+    children = new_children(runtime, scope.run, checked) if isinstance(checked, Children) else ()
+    return Outcome(result=checked, data=_dumped(runtime, scope), children=children)
+
+
+def _dumped(runtime: Runtime, scope: Scope) -> JsonObject:
+    """Return the Context as data. Raises ContextError, whatever its validators and serialisers raise."""
     try:
-        return Outcome(result=checked, data=dump(scope.context, runtime.policy.context))
+        return dump(scope.context, runtime.policy.context)
     except ContextError as error:
         raise ContextError(f"Step {scope.step.name!r}: {error}") from None
+    except Exception as error:
+        # Validators and serialisers are the author's code; a list that holds itself is refused by pydantic.
+        raise ContextError(f"Step {scope.step.name!r}: the Context cannot be stored: {summarise(error)}") from error
 
 
 def _checked_result(definition: WorkflowDefinition, step: StepDefinition, result: Any) -> StepResult:
@@ -169,7 +182,7 @@ def _completed(runtime: Runtime, scope: Scope, result: Complete) -> Any:
     if not declared:
         return scope.context
     try:
-        return load(type(scope.context), {**dump(scope.context, runtime.policy.context), **declared})
+        return load(type(scope.context), {**_dumped(runtime, scope), **declared})
     except ValidationError as error:
         raise ContextError(f"Step {scope.step.name!r} returned complete(...) with {problems(error)}") from None
 
@@ -182,8 +195,8 @@ def _kept(runtime: Runtime, scope: Scope) -> JsonObject:
     if not scope.step.retry.keep_context:
         return dict(scope.initial)
     try:
-        return dump(scope.context, runtime.policy.context)
-    except WorkflowError:
+        return _dumped(runtime, scope)
+    except ContextError:
         logger.warning("The Context of a failed attempt cannot be stored; the last good one is kept.")
         return dict(scope.initial)
 

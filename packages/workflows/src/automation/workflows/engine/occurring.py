@@ -9,9 +9,10 @@ from automation.workflows.authoring.definitions import WorkflowDefinition
 from automation.workflows.authoring.results import EVENT_PREFIX
 from automation.workflows.engine.hints import Hints
 from automation.workflows.engine.keys import event_signal_id
+from automation.workflows.engine.making import ready_run
 from automation.workflows.engine.moving import Mover
 from automation.workflows.engine.runtime import STALE_TRIES, Runtime
-from automation.workflows.engine.starting import Starter, ready_run
+from automation.workflows.engine.starting import Starter
 from automation.workflows.errors import NotConfigured, StaleRun
 from automation.workflows.runs import causes
 from automation.workflows.runs.values import Occurrence, Run, Signal, WorkflowStatus

@@ -11,7 +11,7 @@ from automation.workflows.authoring.payloads import JsonObject
 from automation.workflows.engine.beginning import Begun, NotBegun, begin, look
 from automation.workflows.engine.buffer import Buffer
 from automation.workflows.engine.claiming import Claim, Claimer, claim_length
-from automation.workflows.engine.errors_text import describe, summarise
+from automation.workflows.engine.errors_text import bounded, describe, summarise
 from automation.workflows.engine.faults import fault
 from automation.workflows.engine.finishing import Finish, Finisher, Turn, is_ours
 from automation.workflows.engine.invoke import Outcome, StepRaised, invoke
@@ -92,8 +92,11 @@ class Worker:
         if begun is None:
             return
         attempt.claim = begun
-        scope = self._scope(begun, started_at)
-        attempt.scope = scope
+        try:
+            scope = attempt.scope = self._scope(begun, started_at)
+        except Exception as error:
+            # Its validators are the author's code, and may judge the same Context otherwise than a moment ago.
+            raise StepRaised(error, None) from error
         try:
             attempt.outcome = invoke(self._runtime, begun.definition, scope)
         finally:
@@ -161,7 +164,7 @@ class Worker:
         wait = None if ends else retry.delay(failed, _chance(run))
         return causes.Raised(
             error=describe(raised.error, policy.error_length, policy.redact),
-            summary=summarise(raised.error),
+            summary=bounded(summarise(raised.error), policy.error_length, policy.redact),
             data=raised.data,
             started_at=started_at,
             position=self._runtime.mailbox.position() if claim.definition.on_fail else run.visit_position,
@@ -197,9 +200,10 @@ class Worker:
             return finish.claim
         if stored is None or not is_ours(stored, claim.run):
             return None
+        policy = self._runtime.policy
         cause = causes.Lost(
-            limit=self._runtime.policy.lost_limit,
-            reason=f"its result could not be stored: {summarise(error)}",
+            limit=policy.lost_limit,
+            reason=bounded(f"its result could not be stored: {summarise(error)}", policy.error_length, policy.redact),
             position=self._runtime.mailbox.position(),
         )
         try:
