@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from datetime import timedelta
+from secrets import token_hex
 from uuid import uuid4
 
 import pytest
@@ -13,7 +14,7 @@ from automation.testing import Harness, UnsafeStepError
 from automation.testing.crashes import CrashPoint, Passage, explain, points
 from automation.workflows.core import complete, engine, get_wake
 from tests.shop import automations
-from tests.shop.automations import Careful, Careless, Chase, Patient, Prepare, note_payment
+from tests.shop.automations import Careful, Careless, Chase, Hasty, Patient, Prepare, note_payment
 from tests.shop.models import Entry, Order
 
 pytestmark = pytest.mark.django_db
@@ -252,6 +253,48 @@ class TestEveryCrashPoint:
         with pytest.raises(UnsafeStepError, match=r"^The story was told with") as caught:
             automation.at_every_crash_point(story)
         assert "no step is accused" in str(caught.value)
+
+    def test_a_row_written_twice_is_noticed_without_being_returned(self, automation):
+        with pytest.raises(UnsafeStepError, match=r"^Step 'write' of 'shop.hasty' is not safe") as caught:
+            automation.at_every_crash_point(lambda: automation.assert_completed(automation.start(Hasty)) and None)
+
+        said = str(caught.value)
+        assert "\n  rows of testing_shop.entry: 2\n                              instead of 1" in said
+        assert "\n  Context of shop.hasty, written: 2\n" in said
+        assert "With atomic=False\nthere is no transaction around it: what it had written to the database stays" in said
+        assert "\n- Leave atomic=False out, where all that it does is done in the database.\n" in said
+
+    def test_rows_that_tell_of_tries_can_be_left_out(self, automation):
+        def story():
+            automation.start(Hasty)
+
+        contexts = [f"Context of shop.hasty, {field}" for field in ("entry", "written")]
+        assert automation.at_every_crash_point(story, ignore=["rows of testing_shop.entry", *contexts]) > 0
+
+    def test_what_each_telling_puts_anew_on_a_context_is_not_compared(self, automation):
+        def write(workflow):
+            workflow.context.note = token_hex()
+            return complete()
+
+        def story():
+            with automation.stub_step(Hasty, "write", does=write):
+                automation.start(Hasty)
+
+        assert automation.at_every_crash_point(story) > 0
+
+    def test_a_name_that_is_compared_nowhere_cannot_be_left_out(self, automation):
+        with pytest.raises(ValueError, match=r"ignore=\['rows of entry'\]: nothing is compared .*testing_shop\.entry"):
+            automation.at_every_crash_point(lambda: automation.start(Hasty) and None, ignore=["rows of entry"])
+
+    def test_a_callback_that_is_not_atomic_is_told_so(self, automation):
+        callback_registry.register(
+            lambda event: Entry.objects.create(text="hasty"), "order_paid", name="shop.hasty_note", atomic=False
+        )
+        try:
+            with pytest.raises(UnsafeStepError, match=r"(?s)^Callback 'shop.hasty_note' is .*- Leave atomic=False out"):
+                automation.at_every_crash_point(lambda: automation.save(Order(), status="paid") and None)
+        finally:
+            callback_registry.unregister("shop.hasty_note")
 
     def test_each_telling_is_undone(self, automation):
         began = automation.clock.now()

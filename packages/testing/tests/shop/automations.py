@@ -136,3 +136,19 @@ class Careless:
     def post_letter(self):
         outside.append(f"letter {self.context.number}")
         return complete()
+
+
+@workflow("shop.hasty")
+class Hasty:
+    """Writes a row in no transaction: a worker that dies afterwards writes it again."""
+
+    class Context(BaseModel):
+        note: str = ""
+        entry: int = 0
+        written: int = 0
+
+    @step(start=True, atomic=False)
+    def write(self):
+        get_context().entry = Entry.objects.create(text="hasty").pk
+        get_context().written = Entry.objects.count()
+        return complete()

@@ -11,7 +11,7 @@ from typing import Any
 
 from automation.testing.faults import WorkerDied
 from automation.testing.history import runs_of
-from automation.testing.installed import events_models, workflows_wiring
+from automation.testing.installed import events_models, registry, workflows_wiring
 from automation.testing.messages import Kind, Message
 from automation.testing.owed import Owed
 
@@ -46,6 +46,8 @@ class CrashPoint:
     """The point in the engine: `finish.before_commit`, for example."""
     place: str
     """What was being worked on: `step 'remind' of 'checkin_due.Reminder'`, for example."""
+    is_atomic: bool = True
+    """The rows it wrote were rolled back with it: not so with `atomic=False`."""
 
     @property
     def has_run_the_body(self) -> bool:
@@ -90,7 +92,8 @@ class Passage:
     def mourn(self, message: Message | None) -> None:
         """Note where the worker died that was at this message, or in a sweep."""
         if self.died_at is not None and self.point is None:
-            self.point = CrashPoint(name=self.died_at, place=self.place or _place(message))
+            place, is_atomic = _subject(message) if self.place is None else (self.place, _is_atomic(self.place))
+            self.point = CrashPoint(name=self.died_at, place=place, is_atomic=is_atomic)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -137,28 +140,31 @@ def explain(failures: list[tuple[CrashPoint, str]], told: int) -> str:
     """Say which steps are not safe to repeat, why, and what to do."""
     # Where it ends otherwise though no code was repeated, repeating the code is not what makes the difference.
     innocent = {point.place for point, _ in failures if not point.has_run_the_body}
-    unsafe = dict.fromkeys(point.place for point, _ in failures if point.place not in innocent)
+    unsafe = {point.place: point for point, _ in failures if point.place not in innocent}
     headline = [f"{place[0].upper()}{place[1:]} is not safe to repeat." for place in unsafe]
     count = (
         f"The story was told with {told} deaths of a worker, one at a time; after {len(failures)} it ended otherwise."
     )
     # The points of one place tell the same story; its first one is enough.
     first = list({point.place: _told(point, text) for point, text in reversed(failures)}.values())[::-1]
-    return "\n".join([*headline, count, *first[:_SHOWN], *_advice(list(unsafe))])
+    return "\n".join([*headline, count, *first[:_SHOWN], *_advice(list(unsafe.values()))])
 
 
 def _told(point: CrashPoint, text: str) -> str:
     return f"\n{point}:\n{indent(text, '  ')}"
 
 
-def _advice(unsafe: list[str]) -> Iterator[str]:
+def _advice(unsafe: list[CrashPoint]) -> Iterator[str]:
     if not unsafe:
         yield f"\n{_NO_STEP}"
         return
-    yield f"\n{_WHY}"
-    if any(place.startswith("step ") for place in unsafe):
+    yield f"\n{_WHY if any(point.is_atomic for point in unsafe) else _WHY_NOT_ATOMIC}"
+    if not all(point.is_atomic for point in unsafe):
+        yield _BE_ATOMIC
+    yield _SAY_WHICH
+    if any(point.place.startswith("step ") for point in unsafe):
         yield _A_STEPS_KEY
-    if any(place.startswith("callback ") for place in unsafe):
+    if any(point.place.startswith("callback ") for point in unsafe):
         yield _A_CALLBACKS_KEY
     yield _OR_ELSE
 
@@ -174,8 +180,14 @@ such as its memory, or tell what a death itself changes, such as the number of t
 _WHY = """\
 A worker can die at any moment: a deploy, a power cut, no memory left. What its code had written to the database is
 rolled back, and the code is run again. What it did elsewhere (a mail, a payment, a file) stays, and is done twice.
-To make it safe, do one of these:
-- Give the other side something by which it knows that it has heard this before."""
+To make it safe, do one of these:"""
+_WHY_NOT_ATOMIC = """\
+A worker can die at any moment: a deploy, a power cut, no memory left. Then the code is run again. With atomic=False
+there is no transaction around it: what it had written to the database stays, like what it did elsewhere (a mail, a
+payment, a file), and is done twice.
+To make it safe, do one of these:"""
+_BE_ATOMIC = "- Leave atomic=False out, where all that it does is done in the database."
+_SAY_WHICH = "- Give the other side something by which it knows that it has heard this before."
 _A_STEPS_KEY = "  get_wake().idempotency_key is the same each time a step is repeated."
 _A_CALLBACKS_KEY = "  event.pk is the same each time a callback is repeated."
 _OR_ELSE = """\
@@ -183,13 +195,23 @@ _OR_ELSE = """\
 - Let it happen last, in a step or callback of its own, if doing it twice does no harm."""
 
 
-def _place(message: Message | None) -> str:
+def _subject(message: Message | None) -> tuple[str, bool]:
+    """Return what a message is about, and whether its rows go with it."""
     if message is None or message.kind is Kind.HINT:
-        return "a sweep"
+        return "a sweep", True
     if message.kind is Kind.DELIVERY:
-        return "a delivery"
+        return "a delivery", True
     run = workflows_wiring().storage.load(message.id)
-    return f"step {run.current_step!r} of {run.name!r}" if run is not None else f"run {message.id}"
+    if run is None:
+        return f"run {message.id}", True
+    definition = registry().exact(run.name, run.version)
+    step = None if definition is None else definition.steps.get(run.current_step)
+    return f"step {run.current_step!r} of {run.name!r}", step is None or step.atomic
+
+
+def _is_atomic(place: str) -> bool:
+    callbacks = import_module("automation.events.callbacks").callback_registry.all()
+    return all(callback.atomic for callback in callbacks if place == f"callback {callback.name!r}")
 
 
 def _release_runs(now: datetime) -> None:

@@ -1,7 +1,7 @@
 """One handle on everything: time, the queue, the verbs of the engine, and what came of it all."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +19,7 @@ from automation.testing.executor import FakeExecutor
 from automation.testing.faults import Faults
 from automation.testing.installed import engine, events_wiring, refuse_under_loop, workflows_wiring
 from automation.testing.messages import Message
-from automation.testing.outcomes import compare, outcome_of, unstable
+from automation.testing.outcomes import compare, outcome_of, settled, unstable
 from automation.testing.recording import Recording, deliveries_held, recorded
 from automation.testing.replays import undone
 from automation.testing.rounds import LIMIT, Rounds
@@ -174,14 +174,17 @@ class Harness(Assertions):
         with stubbed_step(workflow, step, does or (raise_it if raises is not None else lambda _: returns)) as stub:
             yield stub
 
-    def at_every_crash_point(self, story: Callable[[], Any]) -> int:
+    def at_every_crash_point(self, story: Callable[[], Any], *, ignore: Collection[str] = ()) -> int:
         """Tell a story undisturbed, then once for each point at which a worker could die; the ends must be alike.
 
         The story is a function without arguments that uses this harness. Compared are what it returns, how its runs
-        and callbacks ended, and the mails it sent; its own assertions must hold, too. Each telling begins at the
-        present state and is undone, but not what the story does to objects outside it: make fakes inside it. Of UUIDs,
-        such as idempotency keys, is compared which are the same. The dead worker's claim is over at once, so that the
-        times in the story stay true. Gives the number of deaths.
+        and callbacks ended and with what on their Contexts, how many rows each table has, and the mails it sent; its
+        own assertions must hold, too. Of UUIDs, such as idempotency keys, is compared which are the same. `ignore`
+        names what is not to be compared, as the error names it: `"rows of bookings.logline"`.
+
+        Each telling begins at the present state and is undone, but not what the story does to objects outside it: make
+        fakes inside it. The dead worker's claim is over at once, so that the times in the story stay true. Gives the
+        number of deaths.
 
         Raises UnsafeStepError, naming the step that is not safe to repeat, and AssertionError for a story that ends
         differently though nobody dies.
@@ -190,7 +193,11 @@ class Harness(Assertions):
         undisturbed, expected = self._tell(story)
         if isinstance(expected, Exception):
             raise expected
-        if text := _difference(expected, self._tell(story)[1]):
+        again = self._tell(story)[1]
+        expected = _without(ignore, expected)
+        if not isinstance(again, Exception):
+            expected = settled(expected, again)
+        if text := _difference(expected, again):
             raise AssertionError(unstable(text))
         failures = []
         for number in range(1, undisturbed.passed + 1):
@@ -327,3 +334,10 @@ class Harness(Assertions):
 
 def _difference(expected: dict[str, str], found: dict[str, str] | Exception) -> str:
     return f"{type(found).__name__}: {found}" if isinstance(found, Exception) else compare(expected, found)
+
+
+def _without(ignored: Collection[str], outcome: dict[str, str]) -> dict[str, str]:
+    unknown = set(ignored) - set(outcome)
+    if unknown:
+        raise ValueError(f"ignore={sorted(unknown)}: nothing is compared by that name. There is: {', '.join(outcome)}.")
+    return {kind: text for kind, text in outcome.items() if kind not in ignored}

@@ -14,6 +14,7 @@ __all__ = [
     "events_models",
     "events_wiring",
     "is_inside_a_step",
+    "open_aliases",
     "refuse_under_loop",
     "registry",
     "wirings",
@@ -83,6 +84,18 @@ def database_is_open() -> bool:
         refuse_under_loop()
         raise
     return True
+
+
+def open_aliases() -> list[str]:
+    """Return the aliases of the databases that this test may use, used already or not."""
+    if not database_is_open():
+        return []
+    # Django's test cases put a refusal in place of the cursor of databases they were not given.
+    return [
+        connection.alias
+        for connection in sys.modules["django.db"].connections.all()
+        if not hasattr(connection.cursor, "wrapped") and not connection.settings_dict["TEST"].get("MIRROR")
+    ]
 
 
 def refuse_under_loop() -> None:

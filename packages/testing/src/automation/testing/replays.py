@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from automation.testing.installed import database_is_open
+from automation.testing.installed import open_aliases
 
 __all__ = ["undone"]
 
@@ -19,7 +19,7 @@ def undone() -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.callback(_forget_mails, len(_outbox()))
-        for alias in _open_aliases():
+        for alias in open_aliases():
             stack.enter_context(_rolled_back(alias))
         yield
 
@@ -34,12 +34,6 @@ def _rolled_back(alias: str) -> Iterator[None]:
     with atomic:
         yield
         transaction.set_rollback(True, using=alias)
-
-
-def _open_aliases() -> list[str]:
-    if not database_is_open():
-        return []
-    return [connection.alias for connection in sys.modules["django.db"].connections.all(initialized_only=True)]
 
 
 def _outbox() -> list[Any]:
