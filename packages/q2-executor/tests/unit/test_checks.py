@@ -1,5 +1,6 @@
 """Settings of q2 under which work is doubled, lost, late or never given up are warned of, each with a remedy."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from django.conf import settings as project
 from django.core import checks
 
 from automation.q2_executor.checks import check_queue, warnings_about
+from automation.workflows.ports import wiring
 
 GOOD = dict(project.Q_CLUSTER)
 
@@ -100,3 +102,31 @@ def test_checks_are_run_by_manage_py_check(settings):
     found = {str(message.id) for message in checks.run_checks(tags=["automation"])}
 
     assert {"automation_q2_executor.E001", "automation_q2_executor.W004"} <= found
+
+
+@pytest.mark.parametrize("retry", [None, "60"])
+def test_a_retry_that_is_no_number_is_warned_of(retry: Any):
+    """`manage.py check` broke on it."""
+    warned = [str(warning.id) for warning in warnings_about({**GOOD, "retry": retry, "timeout": 50})]
+
+    assert warned == ["automation_q2_executor.W003"]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "warned"), [(timedelta(minutes=10), ["W011"]), (timedelta(seconds=49), []), (None, [])]
+)
+def test_a_step_that_may_take_longer_than_q2_lets_it_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, timeout: timedelta | None, warned: list[str]
+):
+    monkeypatch.setattr(wiring, "step_timeouts", lambda: {} if timeout is None else {"reindex.run": timeout})
+
+    assert ids() == warned
+    assert all("'reindex.run' may take 600 s" in warning.msg for warning in warnings_about(GOOD))
+
+
+@pytest.mark.parametrize(("name", "warned"), [("sweeps", ["W003"]), ("automation", []), ("reports", [])], ids=str)
+def test_another_cluster_of_ours_is_looked_at_too(settings, name: str, warned: list[str]):
+    """What `Q_CLUSTER_NAME=sweeps` overrides; q2 does not read it for its main one."""
+    settings.AUTOMATION_Q2 = {"SWEEP_QUEUE": "sweeps"}
+
+    assert ids(ALT_CLUSTERS={name: {"retry": 5}}) == warned

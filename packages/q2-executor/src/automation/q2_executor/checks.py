@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core import mail
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 (Django's own name)
 
+from automation.q2_executor.broker import main_queue, sweep_queue
 from automation.q2_executor.conf import mistakes
 
 __all__ = ["check_queue", "check_settings", "warnings_about"]
@@ -37,12 +38,27 @@ def warnings_about(cluster: Settings | None) -> Iterator[CheckMessage]:
             id="automation_q2_executor.W001",
         )
         return
+    warned = list(_looked_at(cluster))
+    yield from warned
+    # What a cluster of another name overrides counts where it works on our queues.
+    others, own = cluster.get("ALT_CLUSTERS") or {}, {cluster.get("name"), cluster.get("cluster_name")}
+    for name in sorted({main_queue(), sweep_queue()} & others.keys() - own):
+        yield from (each for each in _looked_at({**cluster, **others[name]}) if each not in warned)
+
+
+def _looked_at(cluster: Settings) -> Iterator[CheckMessage]:
     for look in _LOOKS:
         yield from look(cluster)
 
 
+def _number(cluster: Settings, key: str, default: float | None = None) -> float | None:
+    """Return a setting that must be a number; what is none is no number of q2's either, and it will say so."""
+    value = cluster.get(key, default)
+    return value if isinstance(value, int | float) else None
+
+
 def _timeout(cluster: Settings) -> Iterator[CheckMessage]:
-    if not cluster.get("timeout"):
+    if not _number(cluster, "timeout"):
         yield Warning(
             "Q_CLUSTER['timeout'] is not set: a step that hangs keeps its worker for ever.",
             hint="Set it shorter than the claim of a run, for example 50.",
@@ -51,8 +67,14 @@ def _timeout(cluster: Settings) -> Iterator[CheckMessage]:
 
 
 def _retry(cluster: Settings) -> Iterator[CheckMessage]:
-    retry, timeout = cluster.get("retry", 60), cluster.get("timeout")
-    if timeout and retry <= timeout:
+    retry, timeout = _number(cluster, "retry", 60), _number(cluster, "timeout")
+    if retry is None:
+        yield Warning(
+            f"Q_CLUSTER['retry'] is {cluster['retry']!r}: q2 counts with it, and cannot fetch a task.",
+            hint="Set 'retry' longer than 'timeout', for example 60 and 50.",
+            id="automation_q2_executor.W003",
+        )
+    elif timeout and retry <= timeout:
         yield Warning(
             f"Q_CLUSTER['retry'] is {retry} and 'timeout' is {timeout}: q2 gives a task to a second worker while the "
             "first is still at it. No step commits twice, but the work is done twice.",
@@ -101,7 +123,7 @@ def _sync(cluster: Settings) -> Iterator[CheckMessage]:
 
 
 def _claim(cluster: Settings) -> Iterator[CheckMessage]:
-    timeout, claim = cluster.get("timeout"), _usual_claim()
+    timeout, claim = _number(cluster, "timeout"), _usual_claim()
     if timeout and claim and timedelta(seconds=timeout) >= claim:
         yield Warning(
             f"Q_CLUSTER['timeout'] is {timeout} s, and a run is claimed for {claim.total_seconds():.0f} s: a step that "
@@ -111,8 +133,22 @@ def _claim(cluster: Settings) -> Iterator[CheckMessage]:
         )
 
 
+def _long_steps(cluster: Settings) -> Iterator[CheckMessage]:
+    timeout = _number(cluster, "timeout")
+    long = {step: limit for step, limit in _step_timeouts().items() if timeout and limit.total_seconds() >= timeout}
+    if timeout and long:
+        step = max(long, key=lambda name: long[name])
+        yield Warning(
+            f"Step {step!r} may take {long[step].total_seconds():.0f} s, and Q_CLUSTER['timeout'] is {timeout:.0f}: q2 "
+            f"ends it before that, as a failed attempt. {len(long)} steps allow themselves more than q2 does.",
+            hint="Set Q_CLUSTER['timeout'] longer than the longest step and 10 s, and 'retry' longer than that; or let "
+            "the step do its work in several.",
+            id="automation_q2_executor.W011",
+        )
+
+
 def _bulk(cluster: Settings) -> Iterator[CheckMessage]:
-    if cluster.get("bulk", 1) > 1 and cluster.get("save_limit", 250) >= 0:
+    if (_number(cluster, "bulk", 1) or 1) > 1 and (_number(cluster, "save_limit", 250) or 0) >= 0:
         yield Warning(
             f"Q_CLUSTER['bulk'] is {cluster['bulk']} and q2 saves results: workers then run ahead of the one process "
             "that saves, and a worker that is recycled is not replaced before all its results are written (seconds).",
@@ -142,6 +178,7 @@ _LOOKS: tuple[Callable[[Settings], Iterator[CheckMessage]], ...] = (
     _alias,
     _sync,
     _claim,
+    _long_steps,
     _bulk,
     _connections,
 )
@@ -161,6 +198,15 @@ def _usual_claim() -> timedelta | None:
 
     policy = wiring.policy()
     return policy.step_timeout + policy.claim_margin
+
+
+def _step_timeouts() -> Mapping[str, timedelta]:
+    """Return the timeouts that steps name themselves, by workflow and step; none without workflows."""
+    if not apps.is_installed("automation.workflows"):
+        return {}
+    from automation.workflows.ports import wiring
+
+    return wiring.step_timeouts()
 
 
 def _is_testing() -> bool:

@@ -16,6 +16,7 @@ class WorkflowsConfig(AppConfig):
 
     def ready(self) -> None:
         """Bind storage, settings and engine, then import the project's automations. Makes no query; may run twice."""
+        from automation.workflows.authoring.registry import registry
         from automation.workflows.checks import register_checks
         from automation.workflows.conf import policy
         from automation.workflows.core import engine
@@ -26,6 +27,7 @@ class WorkflowsConfig(AppConfig):
 
         wiring.storage = DjangoStorage()
         wiring.policy = policy
+        wiring.step_timeouts = registry.timeouts
         wiring.worker = engine
         wiring.upkeep = DjangoUpkeep()
         register_checks()

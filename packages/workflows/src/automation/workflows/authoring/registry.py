@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from difflib import get_close_matches
 
 from automation.workflows.authoring.definitions import WorkflowDefinition
@@ -54,6 +55,15 @@ class Registry:
         if len(versions) == 1:
             return versions[0]
         return next((definition for definition in versions if definition.current), None)
+
+    def timeouts(self) -> dict[str, timedelta]:
+        """Return the timeouts that steps name, by `workflow.step`."""
+        return {
+            f"{definition.name}.{step.name}": step.timeout
+            for definition in self
+            for step in definition.steps.values()
+            if step.timeout is not None
+        }
 
     def to_start(self, wanted: str | type) -> WorkflowDefinition:
         """Return the workflow that `engine.start` means. Raises UnknownWorkflow, listing those that exist."""

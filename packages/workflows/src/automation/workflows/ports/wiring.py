@@ -1,7 +1,8 @@
 """The one place where adapters plug into the engine, so that neither side has to import the other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from enum import Enum
 from uuid import UUID
 
@@ -35,6 +36,8 @@ class Wiring:
         self.occurrences: Occurrences | None = None
         self.policy: Callable[[], Policy] = Policy
         """Asked whenever a number is needed, so that settings may change."""
+        self.step_timeouts: Callable[[], Mapping[str, timedelta]] = dict
+        """Asked by executors that end what takes too long: the timeouts that steps name, by `workflow.step`."""
         self.new_id: Callable[[], UUID] | None = None
         """Makes keys of runs and signals; None: time-ordered UUIDs."""
         self.upkeep: Upkeep | None = None
