@@ -41,3 +41,21 @@ def test_a_mistake_is_an_error_of_check_and_the_default_holds(settings, written,
 
     assert [said in error.msg for error in check_settings()] == [True]
     assert conf() == Configuration()
+
+
+@pytest.mark.parametrize(
+    ("written", "runs", "events"),
+    [
+        # Two sweeps with 30 s of lateness each; one poll and a half, and 30 s.
+        ({}, 180, 480),
+        # What is due between two late sweeps still has a timer.
+        ({"SWEEP_EVERY": timedelta(minutes=2), "POLL_EVERY": timedelta(minutes=10)}, 300, 930),
+        ({"RUN_HORIZON": timedelta(seconds=7), "EVENT_HORIZON": timedelta(seconds=8)}, 7, 8),
+    ],
+    ids=str,
+)
+def test_timers_reach_beyond_the_next_sweep_however_seldom_it_comes(settings, written, runs: int, events: int):
+    settings.AUTOMATION_Q2 = written
+
+    assert check_settings() == []
+    assert (conf().horizon_of_runs.total_seconds(), conf().horizon_of_events.total_seconds()) == (runs, events)

@@ -10,6 +10,8 @@ from django.conf import settings
 __all__ = ["SETTING", "Configuration", "conf", "mistakes", "schedules_wanted"]
 
 SETTING = "AUTOMATION_Q2"
+Q2_LATENESS = timedelta(seconds=30)
+"""How often q2 looks at its schedules."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +29,23 @@ class Configuration:
     """The interval of "Events: poll_due", likewise."""
     timers: bool = True
     """Whether to keep near times in the queue (ORM and Redis brokers), so that they are met within a second."""
-    run_horizon: timedelta = timedelta(minutes=3)
-    """Times of runs nearer than this become timers: two sweeps and q2's own 30 s of lateness for each, so that a
+    run_horizon: timedelta | None = None
+    """Times of runs nearer than this become timers. None: two sweeps and q2's own 30 s of lateness for each, so that a
     sweep always comes in between. Not longer than it must be: q2's table has no index on the time."""
-    event_horizon: timedelta = timedelta(minutes=8)
-    """Times of events nearer than this become timers: one late poll and some to spare."""
+    event_horizon: timedelta | None = None
+    """Times of events nearer than this become timers. None: one late poll and half of one to spare."""
     keep_failures: timedelta = timedelta(days=30)
     """How long q2's Failure rows of our own tasks are kept; q2 itself never removes any."""
+
+    @property
+    def horizon_of_runs(self) -> timedelta:
+        """How near a time of a run must be to become a timer."""
+        return self.run_horizon or 2 * (self.sweep_every + Q2_LATENESS)
+
+    @property
+    def horizon_of_events(self) -> timedelta:
+        """How near a time of an event must be to become a timer."""
+        return self.event_horizon or 1.5 * self.poll_every + Q2_LATENESS
 
 
 def conf() -> Configuration:
@@ -70,6 +82,8 @@ def _fits(key: str, value: Any) -> bool:
             return isinstance(value, bool)
         case "SWEEP_EVERY" | "POLL_EVERY":
             return isinstance(value, timedelta) and timedelta(seconds=1) <= value < timedelta(days=1)
+        case "RUN_HORIZON" | "EVENT_HORIZON" if value is None:
+            return True
     return key in _known() and isinstance(value, timedelta) and value > timedelta(0)
 
 

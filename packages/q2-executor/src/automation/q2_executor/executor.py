@@ -49,7 +49,7 @@ class Q2Executor:
     @property
     def horizon(self) -> timedelta:
         """How far ahead timers are kept; zero when this broker has none."""
-        return conf().run_horizon if timers.available() else NO_TIME
+        return conf().horizon_of_runs if timers.available() else NO_TIME
 
     def enqueue(self, run_ids: Sequence[UUID], *, run_after: datetime | None = None) -> None:
         """Have each run executed, soon or at `run_after`. What is beyond the horizon is left to the sweeps."""
@@ -69,7 +69,7 @@ class Q2Dispatcher:
     @property
     def horizon(self) -> timedelta:
         """How far ahead timers are kept; zero when this broker has none."""
-        return conf().event_horizon if timers.available() else NO_TIME
+        return conf().horizon_of_events if timers.available() else NO_TIME
 
     def together(self) -> AbstractContextManager[None]:
         """Send the messages of one save as one: those of events and those of the runs that follow them."""
