@@ -58,6 +58,20 @@ def test_a_task_leaves_no_trace_and_is_not_repeated_when_it_fails(executor: Q2Ex
     package = packages()[0]
     assert package["save"] is False
     assert package["ack_failure"] is True
+    assert package["cached"] is False
+
+
+def test_the_log_says_what_was_sent_and_to_which_queue(
+    executor: Q2Executor, settings, caplog: pytest.LogCaptureFixture
+):
+    """It said "Enqueued [automation] automation" for everything."""
+    settings.AUTOMATION_Q2 = {"QUEUE": "jobs"}
+    run_id = uuid4()
+
+    with caplog.at_level("INFO", logger="django-q"):
+        executor.enqueue([run_id])
+
+    assert f"Enqueued [jobs] execute_run {run_id}" in caplog.text
 
 
 def test_a_package_holds_nothing_but_plain_values(executor: Q2Executor, dispatcher: Q2Dispatcher):

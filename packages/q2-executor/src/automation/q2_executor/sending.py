@@ -95,7 +95,9 @@ def _insert(messages: Sequence[Message], queue: str) -> None:
     from django_q.models import OrmQ
 
     now = datetime.now(UTC)
-    rows = [OrmQ(key=queue, payload=_package(message), lock=as_stored(message.at or now)) for message in messages]
+    rows = [
+        OrmQ(key=queue, payload=_package(message, queue), lock=as_stored(message.at or now)) for message in messages
+    ]
     alias = broker.orm_alias()
     # A savepoint, where the caller has a transaction: should q2's table be missing or out of order, the caller's own
     # rows can still be committed. Without it the error would be logged, and the commit would be a rollback.
@@ -109,26 +111,32 @@ def _push(messages: Sequence[Message], queue: str) -> None:
     target = broker.broker_for(queue)
     for message in messages:
         if message.at is None or message.at <= datetime.now(UTC):
-            target.enqueue(_package(message))
+            target.enqueue(_package(message, queue))
         else:
-            keep(target, _package(message), message.at)
+            keep(target, _package(message, queue), message.at)
 
 
 class _Envelope:
     """Stands where q2 expects a broker, and keeps the signed package instead of sending it."""
 
-    list_key = "automation"
-    package = ""
+    def __init__(self, queue: str, message: Message) -> None:
+        self.list_key = queue
+        """What q2 logs as the queue that was sent to."""
+        self.package = ""
+        self._message = message
 
     def enqueue(self, package: str) -> str:
+        """Keep the package, and return what q2 logs as its name."""
         self.package = package
-        return self.list_key
+        at = "" if self._message.at is None else f" for {self._message.at:%H:%M:%S}"
+        return " ".join([self._message.task.rpartition(".")[2], *self._message.args]) + at
 
 
-def _package(message: Message) -> str:
+def _package(message: Message, queue: str) -> str:
     from django_q.tasks import async_task
 
-    envelope = _Envelope()
+    envelope = _Envelope(queue, message)
     # q2 keeps no trace of a success, and does not repeat a failure: the rows of runs and events say what is owed.
-    async_task(message.task, *message.args, q_options={"broker": envelope, "save": False, "ack_failure": True})
+    options = {"broker": envelope, "save": False, "ack_failure": True, "cached": False}
+    async_task(message.task, *message.args, q_options=options)
     return envelope.package
