@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.db import connections
 from django_q.models import OrmQ, Schedule
@@ -126,6 +127,38 @@ def test_the_intervals_and_the_queue_are_settings(settings):
     assert rows == {(2, "sweeps")}, "q2 knows whole minutes: 90 s become 2"
 
 
+def test_a_cluster_of_another_name_than_the_project_takes_them(settings, q2):
+    """q2 gives schedules that name no cluster to the cluster that is called like `name`, and there is none."""
+    settings.Q_CLUSTER = {**settings.Q_CLUSTER, "cluster_name": "jobs"}
+    q2(CLUSTER_NAME="jobs")
+    install()
+    Schedule.objects.update(next_run=datetime.now(UTC) - timedelta(seconds=1))
+
+    scheduler()
+
+    assert OrmQ.objects.filter(key="jobs").count() == 3
+
+
+def test_the_schedules_of_a_package_that_was_taken_out_are_removed(monkeypatch: pytest.MonkeyPatch):
+    """Their tasks would only raise, every five minutes."""
+    install()
+    Schedule.objects.create(name=NAMES[0], func="shop.tasks.tidy")
+    is_installed = apps.is_installed
+    monkeypatch.setattr(apps, "is_installed", lambda app: app != "automation.events" and is_installed(app))
+
+    changes = install()
+
+    assert {change.title: change.did for change in changes} == {
+        NAMES[0]: "removed",
+        NAMES[1]: "removed",
+        NAMES[2]: "unchanged",
+    }
+    assert set(Schedule.objects.values_list("name", "func")) == {
+        (NAMES[0], "shop.tasks.tidy"),
+        (NAMES[2], "automation.q2_executor.tasks.process_scheduled_workflows"),
+    }
+
+
 def test_two_that_install_at_once_install_three():
     barrier = threading.Barrier(2)
     errors: list[BaseException] = []
@@ -155,7 +188,7 @@ def test_q2_can_read_them_and_their_tasks_leave_no_trace(worker: FakeWorker, pro
 
     scheduler()
 
-    assert [(package["save"], package["ack_failure"]) for package in packages()] == [(False, True)] * 3
+    assert [(each["save"], each["ack_failure"], each["cached"]) for each in packages()] == [(False, True, False)] * 3
     drain()
     assert (worker.sweeps, processor.polls, processor.cleaned) == (1, [24], [30])
 

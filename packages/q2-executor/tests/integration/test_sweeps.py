@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
@@ -207,9 +207,12 @@ def test_workers_that_start_together_forge_one_link():
     assert [name for name, _ in calls()] == ["keep_sweeping"]
 
 
-def test_a_worker_starts_also_without_a_database(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError, ConnectionError])
+def test_a_worker_starts_also_without_a_database(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[Exception]
+):
     def fail(**_: object) -> None:
-        raise OperationalError("connection refused")
+        raise error("connection refused")
 
     monkeypatch.setattr(sweeps, "forge_link", fail)
 

@@ -10,7 +10,7 @@ from django_q.conf import Conf
 
 from automation.q2_executor.conf import conf
 
-__all__ = ["Broker", "broker_for", "kind", "main_queue", "orm_alias", "sweep_queue"]
+__all__ = ["Broker", "broker_for", "default_queue", "kind", "main_queue", "orm_alias", "sweep_queue"]
 
 
 class Broker(StrEnum):
@@ -47,7 +47,13 @@ def main_queue() -> str:
 
     Not `Conf.CLUSTER_NAME`: in a worker of another queue (`Q_CLUSTER_NAME=…`) that is the other queue's name.
     """
-    return conf().queue or getattr(settings, "Q_CLUSTER", {}).get("cluster_name") or Conf.PREFIX
+    return conf().queue or getattr(settings, "Q_CLUSTER", {}).get("cluster_name") or default_queue()
+
+
+def default_queue() -> str:
+    """Return the queue of the cluster that also takes the schedules that name no cluster."""
+    prefix: str = Conf.PREFIX
+    return prefix
 
 
 def sweep_queue() -> str:

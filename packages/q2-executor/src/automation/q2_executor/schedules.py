@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connections, router, transaction
 
 from automation.q2_executor import sweeps
-from automation.q2_executor.broker import sweep_queue
+from automation.q2_executor.broker import default_queue, sweep_queue
 from automation.q2_executor.conf import conf, schedules_wanted
 from automation.q2_executor.instants import as_stored
 from automation.q2_executor.models import Heartbeat
@@ -15,7 +15,7 @@ from automation.q2_executor.sweeps import Sweep
 
 __all__ = ["Change", "install", "install_after_migrate"]
 
-OPTIONS = "{'q_options': {'save': False, 'ack_failure': True}}"
+OPTIONS = "{'q_options': {'save': False, 'ack_failure': True, 'cached': False}}"
 """Literals, because q2 reads the column with `ast.literal_eval`."""
 MUTEX = "schedules"
 
@@ -33,11 +33,14 @@ def install() -> list[Change]:
     """Put the schedules of the installed packages in place. Safe to call at any time, by several processes at once.
 
     A missing one is added, one that differs is set right (its next run and an operator's choice of cluster are kept),
-    and doubles are removed: q2 has no unique constraint on names.
+    doubles are removed (q2 has no unique constraint on names), and so are those of a package that is not installed any
+    more, whose task would only raise.
     """
     with transaction.atomic(using=router.db_for_write(Heartbeat)):
         _lock()
-        return [_install(sweep) for sweep in sweeps.installed()]
+        installed = sweeps.installed()
+        removed = [_remove(sweep) for sweep in sweeps.ALL if sweep not in installed]
+        return [*(_install(sweep) for sweep in installed), *(change for change in removed if change is not None)]
 
 
 def install_after_migrate(*, using: str, **_: Any) -> None:
@@ -74,6 +77,12 @@ def _install(sweep: Sweep) -> Change:
     return Change(title=sweep.title, did=did)
 
 
+def _remove(sweep: Sweep) -> Change | None:
+    """Remove what we once installed; a schedule of that name that calls something else is somebody's own."""
+    deleted, _ = _schedule().objects.filter(name=sweep.title, func=sweep.task).delete()
+    return Change(title=sweep.title, did="removed") if deleted else None
+
+
 def _repair(row: Any, sweep: Sweep) -> bool:
     wanted = _wanted(sweep)
     if _cluster() is not None:
@@ -95,7 +104,9 @@ def _wanted(sweep: Sweep) -> dict[str, Any]:
 
 
 def _cluster() -> str | None:
-    return sweep_queue() if conf().sweep_queue or conf().queue else None
+    """Return the queue to write into the rows; None leaves them to q2's default cluster, if that is the one meant."""
+    queue = sweep_queue()
+    return queue if conf().sweep_queue or conf().queue or queue != default_queue() else None
 
 
 def _schedule() -> Any:

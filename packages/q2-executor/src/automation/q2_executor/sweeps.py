@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from django.apps import apps
-from django.db import DatabaseError, router, transaction
+from django.db import router, transaction
 
 from automation.q2_executor import timers
 from automation.q2_executor.broker import main_queue, sweep_queue
@@ -27,6 +27,7 @@ from automation.q2_executor.models import Heartbeat
 from automation.q2_executor.sending import after_commit_of, send
 
 __all__ = [
+    "ALL",
     "CLEANUP",
     "EVENTS",
     "WORKFLOWS",
@@ -102,9 +103,12 @@ CLEANUP = Sweep(
 )
 
 
+ALL = (WORKFLOWS, EVENTS, CLEANUP)
+
+
 def installed() -> list[Sweep]:
     """Return the sweeps whose app is installed."""
-    return [sweep for sweep in (WORKFLOWS, EVENTS, CLEANUP) if apps.is_installed(sweep.app)]
+    return [sweep for sweep in ALL if apps.is_installed(sweep.app)]
 
 
 def run(sweep: Sweep, work: Callable[[], Mapping[str, Any]], *, began_at: datetime | None = None) -> dict[str, Any]:
@@ -182,8 +186,9 @@ def begin_in_worker(**_: Any) -> None:
     """Look after the sweeps at once when q2 has started a worker process: after an outage there may be no link left."""
     try:
         forge_link(after=timedelta(0))
-    except DatabaseError:
-        # Nothing may be raised here: q2 would lose the worker. The next sweep forges the link.
+    except Exception:
+        # Nothing may be raised here, whatever the database or the broker is up to: q2 would lose the worker, and the
+        # next one, for ever. The next sweep forges the link.
         logger.warning("The sweeps could not be looked after at the start of a worker.", exc_info=True)
 
 
