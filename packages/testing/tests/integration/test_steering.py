@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from automation.testing import Harness
-from automation.workflows.core import complete, goto
+from automation.workflows.core import complete, engine, goto
 from tests.shop.automations import Careful, Chase, Patient, Prepare, call_customer, note_payment
 from tests.shop.models import Entry, Order
 
@@ -171,6 +171,17 @@ class TestRecording:
             "workflows: none",
             "signals: none",
         ]
+
+    def test_what_was_saved_before_the_block_is_not_of_it(self, automation):
+        order = Order.objects.create(status="paid")
+        engine.start(Careful, number=1)
+
+        with automation.recording() as caused:
+            pass
+
+        assert str(caused).count(": none") == len(str(caused).splitlines())
+        automation.run_until_idle()
+        automation.assert_called(note_payment, about=order)
 
     def test_what_is_not_caused_is_not_claimed(self, automation):
         with automation.recording() as caused:

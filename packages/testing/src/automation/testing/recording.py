@@ -45,6 +45,8 @@ class Recording:
 def recorded(commit: Callable[[], object]) -> Iterator[Recording]:
     """Fill a Recording with what is stored at the end of the block and was not at its beginning."""
     owed = Owed()
+    # What was saved before the block and not yet followed by its commit is not of the block.
+    commit()
     before = _stored(owed)
     recording = Recording()
     yield recording
