@@ -1,5 +1,6 @@
 import contextlib
 import logging
+from typing import ClassVar
 
 import pytest
 from django.db import transaction
@@ -7,6 +8,7 @@ from django.test import SimpleTestCase, TestCase
 
 from automation.testing.commits import run_commit_hooks
 from automation.testing.installed import database_is_open
+from automation.testing.replays import undone
 
 
 def note(seen, text):
@@ -61,6 +63,32 @@ class TestWhereNothingIsCommitted(TestCase):
 
         with pytest.raises(ZeroDivisionError):
             run_commit_hooks()
+
+
+class TestWhatTheClassHasPutOff(TestCase):
+    """Whichever of the two tests is the first."""
+
+    ran: ClassVar[list[str]] = []
+
+    @classmethod
+    def setUpTestData(cls):
+        transaction.on_commit(note(cls.ran, "of the class"))
+
+    def setUp(self):
+        self.ran.clear()
+        transaction.on_commit(note(self.ran, "of the test"))
+
+    def test_runs_once(self):
+        assert run_commit_hooks() == 2
+        assert run_commit_hooks() == 0
+        assert self.ran == ["of the class", "of the test"]
+
+    def test_runs_in_the_next_test_as_well(self):
+        with undone():
+            assert run_commit_hooks() == 2
+            assert run_commit_hooks() == 0
+
+        assert self.ran == ["of the class", "of the test"]
 
 
 @pytest.mark.django_db

@@ -9,13 +9,17 @@ from automation.testing.faults import WorkerDied
 
 __all__ = ["after_commit", "is_inside_a_block", "run_commit_hooks"]
 
+_HAS_RUN = "_automation_has_run_earlier_hooks"
+"""The mark of a test's block in which the hooks that were registered before it have run."""
+
 _logger = logging.getLogger("automation.testing")
 
 
 def run_commit_hooks(on_death: Callable[[], None] | None = None) -> int:
     """Run, in order, what `transaction.on_commit` has put off until the end of the test; return how many ran.
 
-    Nothing is done where commits are real. What a hook puts off in its turn runs as well. A robust hook that raises
+    Nothing is done where commits are real. What a hook puts off in its turn runs as well. What was put off before the
+    test began (in `setUpTestData`) runs once in each test. A robust hook that raises
     is logged, and the others run, as after a real commit. A hook in which a WorkerDied is raised ends there;
     `on_death` is called, and the others run. Raises RuntimeError inside `transaction.atomic()` of the test itself:
     there, nothing has been committed yet.
@@ -59,9 +63,25 @@ def _take(connection: Any) -> list[tuple[Any, bool]]:
         )
     if not connection.in_atomic_block:
         return []
-    taken = [(hook, robust) for _, hook, robust in connection.run_on_commit]
-    connection.run_on_commit = []
-    return taken
+    before, own = _waiting(connection)
+    if before:
+        vars(connection.atomic_blocks[-1])[_HAS_RUN] = True
+    # What the class's own fixtures wait for (setUpTestData) stays for the next test: each begins where they ended.
+    connection.run_on_commit = [entry for entry in connection.run_on_commit if not _is_own(connection, entry)]
+    return [(hook, robust) for _, hook, robust in (*before, *own)]
+
+
+def _waiting(connection: Any) -> tuple[list[Any], list[Any]]:
+    """Return the hooks that were there before this test's own block and have not run in it, and those of the test."""
+    has_run = any(vars(block).get(_HAS_RUN) for block in connection.atomic_blocks)
+    before = [entry for entry in connection.run_on_commit if not has_run and not _is_own(connection, entry)]
+    return before, [entry for entry in connection.run_on_commit if _is_own(connection, entry)]
+
+
+def _is_own(connection: Any, entry: Any) -> bool:
+    """Return whether a hook was registered inside the innermost block, and so goes with it."""
+    savepoints, *_ = entry
+    return not connection.savepoint_ids or connection.savepoint_ids[-1] in savepoints
 
 
 def _is_inside_a_block(connection: Any) -> bool:
