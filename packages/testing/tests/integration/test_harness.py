@@ -337,6 +337,17 @@ class TestClaims:
         ):
             automation.assert_called(note_payment)
 
+    def test_that_a_verb_was_forgotten_is_said(self, automation):
+        order = Order.objects.create(status="paid")
+
+        with pytest.raises(AssertionError, match=r"1 hook\(s\) wait for a commit: .*automation.run_until_idle\(\)"):
+            automation.assert_called(note_payment, about=order)
+
+        automation.run_until_idle()
+        with pytest.raises(AssertionError) as caught:
+            automation.assert_not_called(note_payment, about=order)
+        assert "wait for a commit" not in str(caught.value)
+
     def test_called_tells_when_a_call_is_due_and_why_it_was_not_made(self, automation):
         order = automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3)))
 

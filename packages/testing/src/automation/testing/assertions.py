@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from automation.testing.commits import waiting_hooks
 from automation.testing.history import callback_name, deliveries_of, events_of, run_of, runs_of
 from automation.testing.timeline import call_story, event_story, run_story
 
@@ -153,7 +154,12 @@ class Assertions:
     def _moment(self) -> str:
         now = self.clock.now().strftime("%Y-%m-%d %H:%M:%S UTC")
         queue = str(self.executor).replace("\n", "\n  ")
-        return f"It is {now}, and in the queue:\n  {queue}"
+        lines = [f"It is {now}, and in the queue:\n  {queue}"]
+        if waiting := waiting_hooks():
+            lines.append(
+                f"{waiting} hook(s) wait for a commit: after saving by yourself, call automation.run_until_idle()."
+            )
+        return "\n".join(lines)
 
     def _assert_event(self, instance: Any, name: str, status: str, times: int) -> None:
         found = events_of(instance, name)

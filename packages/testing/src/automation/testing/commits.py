@@ -7,7 +7,7 @@ from typing import Any
 
 from automation.testing.faults import WorkerDied
 
-__all__ = ["after_commit", "is_inside_a_block", "run_commit_hooks"]
+__all__ = ["after_commit", "is_inside_a_block", "run_commit_hooks", "waiting_hooks"]
 
 _HAS_RUN = "_automation_has_run_earlier_hooks"
 """The mark of a test's block in which the hooks that were registered before it have run."""
@@ -31,6 +31,12 @@ def run_commit_hooks(on_death: Callable[[], None] | None = None) -> int:
             _run_or_die(*hook, on_death=on_death)
         ran += len(hooks)
     return ran
+
+
+def waiting_hooks() -> int:
+    """Return how many hooks wait for a commit that will not come by itself."""
+    waiting = [_waiting(connection) for connection in _connections() if connection.in_atomic_block]
+    return sum(len(before) + len(own) for before, own in waiting)
 
 
 def is_inside_a_block() -> bool:
