@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
     ("name", "command"),
     [
         ("events_only", ["manage.py", "test"]),
-        ("reservations", ["manage.py", "test", "bookings"]),
+        ("reservations", ["manage.py", "test"]),
         ("plain_python", ["-m", "pytest", "-q", "-p", "no:django", "-p", "no:cacheprovider", "-c", os.devnull, "."]),
     ],
 )

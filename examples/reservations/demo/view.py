@@ -1,14 +1,13 @@
-"""Two ways to show the same: a live picture where there is a terminal, plain lines where there is none."""
+"""What happens, line by line, and where there is a terminal, a table below it of how every run stands."""
 
-from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol
 
-from rich.console import Console, Group
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.live import Live
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -26,9 +25,7 @@ COLOURS = {
     "cancelled": "dim",
     "paused": "magenta",
 }
-LEAST_NEWS = 5
-TABLE_LINES = 22
-"""About the height of the table when all runs are in it; what is left of the terminal is for the news."""
+NAME_WIDTH = 5
 
 
 class View(Protocol):
@@ -65,13 +62,14 @@ class _Plain:
 
     def show(self, picture: Picture, now: datetime) -> None:
         for news in picture.news:
-            self._console.print(_told(news, self._began_at), soft_wrap=True)
+            self._console.print(_in_a_line(news, self._began_at), soft_wrap=True)
 
 
 class _Live:
+    """The news go by above the table, and stay to be scrolled back to; the table has one line for each run."""
+
     def __init__(self, console: Console, began_at: datetime) -> None:
         self._began_at = began_at
-        self._news: deque[News] = deque(maxlen=max(LEAST_NEWS, console.height - TABLE_LINES))
         self._live = Live(console=console, refresh_per_second=8)
 
     def __enter__(self) -> "_Live":
@@ -84,37 +82,62 @@ class _Live:
         self._live.stop()
 
     def show(self, picture: Picture, now: datetime) -> None:
-        self._news.extend(picture.news)
-        said = Text("\n").join(_told(news, self._began_at) for news in self._news)
-        clock = f"{(now - self._began_at).total_seconds():5.1f} s"
-        self._live.update(Group(_runs(picture.runs, now, clock), Panel(said, title="what happens", title_align="left")))
+        for news in picture.news:
+            self._live.console.print(_in_columns(news, self._began_at))
+        clock = f"{(now - self._began_at).total_seconds():.1f} s"
+        self._live.update(_runs(picture.runs, now, clock))
 
 
 def _runs(runs: Sequence[RunLine], now: datetime, clock: str) -> Table:
-    table = Table(title=f"runs after {clock}", title_justify="left", expand=True)
-    for name in ("guest", "workflow", "status", "steps so far", "why, until when"):
-        table.add_column(name, overflow="fold")
+    table = Table(
+        title=f"runs after {clock}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        expand=True,
+        show_edge=False,
+    )
+    for name in ("guest", "workflow", "status"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("left", no_wrap=True, justify="right")
+    table.add_column("step, and why it is not moving", no_wrap=True, overflow="ellipsis", ratio=1)
     for run in runs:
         table.add_row(
             run.guest,
             run.workflow,
             Text(run.status, style=COLOURS.get(run.status, "")),
-            ", ".join(run.steps),
-            " ".join(part for part in (_until(run.until, now), run.why) if part),
+            _left(run.until, now),
+            " ".join(part for part in (run.step, run.why) if part),
         )
     return table
 
 
-def _until(until: datetime | None, now: datetime) -> str:
+def _left(until: datetime | None, now: datetime) -> str:
     if until is None:
         return ""
     left = (until - now).total_seconds()
-    return f"in {left / 3600:.0f} h" if left > 3600 else f"in {max(left, 0):.1f} s"
+    return f"{left / 3600:.0f} h" if left > 3600 else f"{max(left, 0):.1f} s"
 
 
-def _told(news: News, began_at: datetime) -> Text:
-    moment = f"{(news.at - began_at).total_seconds():6.2f} s  {news.who:<6} "
-    return Text.assemble((moment, "dim"), (news.text, "red" if news.is_trouble else ""))
+def _in_columns(news: News, began_at: datetime) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, min_width=NAME_WIDTH)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(_moment(news, began_at), "dim"), Text(news.who, "dim"), _text(news))
+    return grid
+
+
+def _in_a_line(news: News, began_at: datetime) -> Text:
+    return Text(f"{_moment(news, began_at)}  {news.who:<{NAME_WIDTH}}  ", "dim").append_text(_text(news))
+
+
+def _moment(news: News, began_at: datetime) -> str:
+    return f"{(news.at - began_at).total_seconds():6.2f} s"
+
+
+def _text(news: News) -> Text:
+    return Text(news.text, "red" if news.is_trouble else "default")
 
 
 def summary(verdicts: Sequence[Verdict]) -> Table:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from automation.events.models import Event, EventStatus
 from automation.workflows.models import WorkflowAttempt, WorkflowRun
-from bookings.models import Message
+from bookings.models import Message, Reservation
 
 __all__ = ["News", "Picture", "RunLine", "Watch"]
 
@@ -27,9 +28,11 @@ class RunLine:
     guest: str
     workflow: str
     status: str
-    steps: tuple[str, ...]
+    step: str
+    """The latest that was tried; empty before the first."""
     until: datetime | None
     why: str
+    """Without the time until when, which is `until`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,9 @@ class Watch:
         """Return the picture now."""
         runs = list(WorkflowRun.objects.order_by("entity_id", "name"))
         attempts = list(WorkflowAttempt.objects.select_related("run").order_by("finished_at"))
-        news = [self._of_attempt(attempt) for attempt in attempts if self._is_new("attempt", attempt.pk)]
+        events = Event.objects.filter(status=EventStatus.OCCURRED)
+        news = [_of_event(event) for event in events if self._is_new("event", event.pk)]
+        news += [self._of_attempt(attempt) for attempt in attempts if self._is_new("attempt", attempt.pk)]
         news += [self._of_run(run) for run in runs if self._is_new("run", run.pk, run.status == "cancelled")]
         news += [_of_message(message) for message in Message.objects.order_by("pk") if self._is_new("mail", message.pk)]
         lines = tuple(self._line(run, [one for one in attempts if one.run_id == run.pk]) for run in runs)
@@ -82,9 +87,9 @@ class Watch:
             guest=self._guest(run),
             workflow=run.name,
             status=run.status,
-            steps=tuple(_in_short(attempt) for attempt in attempts),
+            step=attempts[-1].step if attempts else "",
             until=run.wake_at if run.status == "waiting" else None,
-            why=run.error.splitlines()[0] if run.error else run.why,
+            why=run.error.splitlines()[0] if run.error else run.why.partition(" until ")[0],
         )
 
 
@@ -93,8 +98,10 @@ def _told(attempt: WorkflowAttempt) -> str:
     return " ".join([attempt.outcome, *detail])
 
 
-def _in_short(attempt: WorkflowAttempt) -> str:
-    return attempt.step if attempt.outcome == "goto" else f"{attempt.step} ({attempt.outcome})"
+def _of_event(event: Event) -> News:
+    entity = event.entity
+    stay = entity if isinstance(entity, Reservation) else entity and entity.reservation
+    return News(at=event.occurred_at, who=stay.guest if stay else "?", text=f"{event.event_name} occurs")
 
 
 def _of_message(message: Message) -> News:
