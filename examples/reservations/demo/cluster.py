@@ -38,11 +38,13 @@ class Cluster:
     ) -> None:
         assert self._process is not None
         self._signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=STOP_SECONDS)
-        # The first process may be gone while its children are not.
-        self._signal(signal.SIGKILL)
-        self._process.wait()
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=STOP_SECONDS)
+        finally:
+            # Also when somebody loses patience meanwhile. The first process may be gone while its children are not.
+            self._signal(signal.SIGKILL)
+            self._process.wait()
 
     @property
     def workers(self) -> int:

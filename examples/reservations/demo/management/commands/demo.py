@@ -1,14 +1,16 @@
 """`manage.py demo`: the whole example, watched live. Exits with 0 only when everything happened as promised."""
 
 import logging
-import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from django.conf import settings
+from django.core.cache import cache
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import connections
@@ -21,6 +23,7 @@ from demo.story import OVER, Story
 from demo.view import View, summary, view_for
 from demo.watch import News, Picture, Watch
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_SECONDS = 0.2
 CLUSTER_SECONDS = 20
 STORY_SECONDS = 40
@@ -35,6 +38,8 @@ class Command(BaseCommand):
         console = Console()
         # Of this process only: the cluster's log keeps every line.
         logging.getLogger("django-q").setLevel(logging.WARNING)
+        for number in SIGNALS:
+            signal.signal(number, _leave)
         _start_afresh()
         with Cluster(settings.VAR / "cluster.log") as cluster:
             console.print("A new database is migrated; waiting for the cluster's workers.")
@@ -48,10 +53,19 @@ class Command(BaseCommand):
         sys.exit(0 if all(verdict.is_kept for verdict in judged) else 1)
 
 
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    """Go by way of the cluster's end: it is in a process group of its own, and would work on for ever."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def _start_afresh() -> None:
+    """Remove what an earlier demo left, and nothing else that may be in the folder."""
     connections.close_all()
-    shutil.rmtree(settings.VAR)
-    settings.VAR.mkdir()
+    for path in settings.VAR.glob(f"{settings.DATABASES['default']['NAME'].name}*"):
+        path.unlink()
+    cache.clear()
     call_command("migrate", verbosity=0)
 
 
@@ -79,7 +93,8 @@ def _tell(console: Console) -> list[Verdict]:
 def _show(view: View, watch: Watch, story: Story, now: datetime) -> None:
     played = [News(at=now, who=scene.who, text=scene.text) for scene in story.play(now)]
     seen = watch.look()
-    view.show(Picture(runs=seen.runs, news=(*played, *seen.news)), timezone.now())
+    news = sorted((*played, *seen.news), key=lambda one: one.at)
+    view.show(Picture(runs=seen.runs, news=tuple(news)), timezone.now())
 
 
 def _say_how_it_went(console: Console, judged: list[Verdict]) -> None:
