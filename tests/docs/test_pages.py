@@ -1,10 +1,14 @@
 """What the pages tell a newcomer to write works as written."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.docs.clusters import running, until
 from tests.docs.pages import ROOT, Page, Project
 
 PATTERNS = ("*.md", "docs/**/*.md", "packages/*/README.md", "examples/*/README.md", "benchmarks/*.md")
@@ -85,6 +89,65 @@ class TestHowToRun:
         )
 
         assert said.splitlines() == ["Events: cleanup_old", "Events: poll_due", "Workflows: process_scheduled"]
+
+    def test_without_a_queue_two_commands_bring_a_reservation_to_its_end(self, tmp_path: Path):
+        """The README's reservation: its reminder is an hour before the event."""
+        project = Project(Page("README.md"), tmp_path)
+        settings = "settings_alone"
+        (tmp_path / f"{settings}.py").write_text(Page("docs/how_to_run.md").files[f"{settings}.py"])
+        project.manage("migrate", "--run-syncdb", "--verbosity", "0", settings=settings)
+        env = {**os.environ, "DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": project.path}
+        django = [sys.executable, "-m", "django"]
+
+        with (
+            running([*django, "process_events", "--loop"], cwd=tmp_path, env=env),
+            running([*django, "process_workflows", "--loop"], cwd=tmp_path, env=env) as log,
+        ):
+            project.run(
+                "from datetime import timedelta\n"
+                "from django.utils import timezone\n"
+                "from bookings.models import Reservation\n"
+                "at = timezone.now() + timedelta(minutes=60, seconds=2)\n"
+                "Reservation.objects.create(checkin_at=at, status='confirmed')\n",
+                settings=settings,
+            )
+            states = "from automation.workflows.models import WorkflowRun; print(WorkflowRun.objects.get().status)"
+            until(lambda: project.run(states, settings=settings) == "completed\n", log=log)
+
+    def test_the_loop_ends_in_order_when_it_is_told_to(self, project: Project):
+        project.manage("migrate", "--verbosity", "0", settings="settings_alone")
+        env = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings_alone", "PYTHONPATH": project.path}
+
+        with subprocess.Popen(
+            [sys.executable, "-u", "-m", "django", "process_workflows", "--loop"],
+            cwd=project.folder,
+            env=env,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as loop:
+            assert loop.stdout is not None
+            assert "Processing workflows" in loop.stdout.readline()
+            loop.terminate()
+            said, _ = loop.communicate(timeout=60)
+
+        assert (loop.returncode, said) == (0, "Stopped.\n")
+
+    def test_a_project_called_automation_gets_the_error_that_the_page_names(self, tmp_path: Path):
+        """It was there before the packages were installed; afterwards `startproject` refuses the name."""
+        (tmp_path / "automation").mkdir()
+        (tmp_path / "automation" / "__init__.py").touch()
+        error = "ModuleNotFoundError: No module named 'automation.events'"
+
+        done = subprocess.run(
+            [sys.executable, "-c", "import automation.events"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert error in done.stderr
+        assert all(error in (ROOT / page).read_text() for page in ("docs/how_to_run.md", "docs/start.md"))
 
     def test_the_settings_for_postgresql_fit_together(self, project: Project):
         project.manage("check", settings="settings_postgres")
