@@ -19,7 +19,7 @@ from tests.docs.pages import ROOT, Page, Project
 PAGE = "docs/running-on-django-q2.md"
 
 
-@pytest.mark.parametrize("settings", ["settings_server", "settings_queues", "settings_redis"])
+@pytest.mark.parametrize("settings", ["settings_long", "settings_server", "settings_queues", "settings_redis"])
 def test_the_settings_shown_are_not_warned_of(settings: str, tmp_path: Path):
     said = Project(Page(PAGE), tmp_path).manage("check", settings=settings)
 
