@@ -3,6 +3,7 @@
 from contextvars import Context as ContextVars
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import BaseModel
@@ -14,6 +15,7 @@ from automation.workflows.core import (
     fail,
     get_context,
     get_wake,
+    goto,
     on_fail,
     run_child,
     run_children,
@@ -187,6 +189,71 @@ def test_grandchildren_are_cancelled_too(world: World) -> None:
     world.engine.cancel(run.id)
 
     assert {each.status for each in world.storage.runs()} == {WorkflowStatus.CANCELLED}
+
+
+@pytest.mark.parametrize(
+    ("returns", "ends"),
+    [
+        (lambda: complete(), WorkflowStatus.COMPLETED),
+        (lambda: goto("end"), WorkflowStatus.CANCELLED),
+        (lambda: wait("nothing"), WorkflowStatus.CANCELLED),
+        (lambda: run_child("child", how="wait"), WorkflowStatus.CANCELLED),
+    ],
+    ids=["complete", "goto", "wait", "children"],
+)
+@pytest.mark.parametrize("generations", [1, 2])
+@pytest.mark.parametrize("ids", [range(1, 100), range(100, 1, -1)], ids=["elders first", "youngest first"])
+def test_a_child_that_cancels_who_waits_for_it_ends_with_what_it_did(
+    world: World, returns: Any, ends: WorkflowStatus, generations: int, ids: range
+) -> None:
+    """The cascade comes back to the run whose step is being stored: it must neither undo the step nor be undone.
+
+    What a step orders is done in the order of ids, so either the order or the step's own move is first.
+    """
+    world.with_queue()
+    family()
+    numbers = iter(ids)
+    world.wiring.new_id = lambda: UUID(int=next(numbers))
+
+    @workflow("elder")
+    class Elder:
+        class Context(BaseModel):
+            generations: int
+
+        @step(start=True)
+        def run(self):
+            younger = get_context().generations - 1
+            return run_child("elder", generations=younger) if younger else run_child("rebel")
+
+    @workflow("rebel")
+    class Rebel:
+        class Context(BaseModel):
+            acted: bool = False
+
+        @step(start=True)
+        def run(self):
+            get_context().acted = True
+            world.engine.signal("free at last")
+            world.engine.cancel(eldest.id)
+            return returns()
+
+        @step()
+        def end(self):
+            raise AssertionError("it was cancelled")
+
+    eldest = world.engine.start("elder", generations=generations)
+    for _ in range(generations):
+        for run in world.storage.runs():
+            world.engine.execute_step(run.id)
+    (rebel,) = (run for run in world.storage.runs() if run.name == "rebel")
+    world.engine.execute_step(rebel.id)
+
+    elders = [run for run in world.storage.runs() if run.name == "elder"]
+    assert [run.status for run in elders] == [WorkflowStatus.CANCELLED] * generations
+    assert (world.status(rebel), world.data(rebel)) == (ends, {"acted": True})
+    assert len(world.attempts(rebel)) == 1
+    assert "free at last" in [signal.name for signal in world.storage.signals()]
+    assert [run.status for run in children(world) if run.name == "child"] in ([], [WorkflowStatus.CANCELLED])
 
 
 def test_a_deadline_of_the_parent_cancels_the_children(world: World) -> None:

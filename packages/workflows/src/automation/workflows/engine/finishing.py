@@ -117,10 +117,16 @@ class Finisher:
     def _stored(self, held: Run, decided: Callable[[Run], Finish], buffer: Buffer | None) -> Finish:
         """Apply with compare-and-set; where only a person's flag came in between, decide again with it."""
         orders = [] if buffer is None else buffer.in_id_order()
-        # All runs in the order of their ids: two steps that order each other's runs about must not lock crosswise.
-        self._operator.carry_out([order for order in orders if order.run_id < held.id])
-        finish = self._until_fresh(held, decided)
-        self._operator.carry_out([order for order in orders if order.run_id > held.id])
+        with self._mover.sparing(held.id) as reasons:
+            # All runs in the order of their ids: two steps that order each other's runs about must not lock crosswise.
+            self._operator.carry_out([order for order in orders if order.run_id < held.id])
+            finish = self._until_fresh(held, decided)
+            self._operator.carry_out([order for order in orders if order.run_id > held.id])
+        if reasons and not finish.transition.after.status.is_terminal:
+            # The step called off a run that takes this one along: what it did counts, and nothing follows.
+            cause = causes.CancelRequested(reason=reasons[0])
+            finish = Finish(transition=decide(finish.transition.after, cause, None, self._runtime.now()))
+            self._mover.apply([finish.transition])
         fault("finish.before_commit")
         return finish
 

@@ -1,7 +1,9 @@
 """The one write path: apply with compare-and-set, then what the moves owe, all in the transaction that is open."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from uuid import UUID
 
 from automation.workflows.authoring.definitions import WorkflowDefinition
@@ -17,6 +19,8 @@ from automation.workflows.runs.values import Run, Signal, WorkflowStatus
 __all__ = ["Mover"]
 
 logger = logging.getLogger("automation.workflows")
+
+_spared: ContextVar[tuple[UUID | None, list[str]]] = ContextVar("automation_spared", default=(None, []))
 
 _LEVELS = {WorkflowStatus.COMPLETED: logging.INFO, WorkflowStatus.CANCELLED: logging.INFO}
 
@@ -52,8 +56,25 @@ class Mover:
             self._runtime.mailbox.post(signals)
             self.announce({signal.name: None for signal in signals})
 
+    @contextmanager
+    def sparing(self, run_id: UUID) -> Iterator[list[str]]:
+        """Leave one run out of what is cancelled inside the block; give the reasons why it would have been.
+
+        For a step that calls off its own parent: its run ends by the step's own move, not under its hands.
+        """
+        reasons: list[str] = []
+        token = _spared.set((run_id, reasons))
+        try:
+            yield reasons
+        finally:
+            _spared.reset(token)
+
     def cancel(self, run_id: UUID, reason: str) -> bool:
         """Cancel one run if it has not ended; return whether this did it."""
+        spared, reasons = _spared.get()
+        if run_id == spared:
+            reasons.append(reason)
+            return False
         for _ in range(STALE_TRIES):
             run = self._runtime.storage.load(run_id)
             if run is None or run.status.is_terminal:
