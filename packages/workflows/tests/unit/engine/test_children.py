@@ -194,7 +194,7 @@ def test_grandchildren_are_cancelled_too(world: World) -> None:
 @pytest.mark.parametrize(
     ("returns", "ends"),
     [
-        (lambda: complete(), WorkflowStatus.COMPLETED),
+        (complete, WorkflowStatus.COMPLETED),
         (lambda: goto("end"), WorkflowStatus.CANCELLED),
         (lambda: wait("nothing"), WorkflowStatus.CANCELLED),
         (lambda: run_child("child", how="wait"), WorkflowStatus.CANCELLED),
