@@ -208,3 +208,29 @@ def test_condition_that_raises_holds_the_early_call_and_shows_its_error(clock):
     assert "in a bad mood" in Event.objects.get(event_name="faulty_due").error
     faulty.save()
     assert poll() == ["early"]
+
+
+@pytest.mark.parametrize("restored", ["by a save", "unseen"])
+def test_early_call_that_failed_and_is_held_at_its_next_try_is_not_lost(clock, restored):
+    troubles = [ValueError("not yet")]
+
+    @on_event("checkin_due", name="early", offset_minutes=-120)
+    def early(event):
+        if troubles:
+            raise troubles.pop()
+        Ledger.objects.create(entry=f"early {event.status}")
+
+    reservation = book_in(clock, hours=2)
+    assert poll() == []
+    Reservation.objects.update(status="pending")
+    clock.advance(minutes=5)
+    assert poll() == []
+    held = EventDelivery.objects.get(callback="early")
+    assert (held.attempts, held.next_at, held.why) == (1, None, "condition is false")
+    if restored == "by a save":
+        reservation.save()
+        assert poll() == ["early pending"]
+    else:
+        Reservation.objects.update(status="confirmed")
+        clock.advance(hours=2)
+        assert "early occurred" in poll()

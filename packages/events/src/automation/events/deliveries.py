@@ -131,7 +131,9 @@ def wake_ahead(events: Sequence[Event], *, using: str, now: datetime) -> None:
     """Let deliveries that waited for the condition be looked at again: it is true now, or the event has occurred."""
     held = [event for event in events if any(callback.offset < NOTHING for callback in _of_occurrence(event))]
     if held:
-        _unbegun(held, using=using).filter(next_at__isnull=True).update(next_at=now, why="")
+        # Also those that have begun: a try that failed is held, too, when its repetition meets a false condition.
+        waiting = _of_events(held, using=using).filter(status=DeliveryStatus.PENDING, next_at__isnull=True)
+        waiting.update(next_at=now, why="")
 
 
 def cancel_unbegun(events: Mapping[Event, str], *, using: str, now: datetime, even_unregistered: bool = False) -> None:
@@ -145,12 +147,16 @@ def cancel_unbegun(events: Mapping[Event, str], *, using: str, now: datetime, ev
 
 
 def _unbegun(events: Sequence[Event], *, using: str) -> Any:
-    return EventDelivery.objects.using(using).filter(
+    return _of_events(events, using=using).filter(
         Q(status=DeliveryStatus.PENDING) | Q(status=DeliveryStatus.PARKED),
-        event_id__in=[event.id for event in events],
-        phase=EventPhase.OCCURRED,
         attempts=0,
         error="",  # one that failed and is run again by a person has begun
+    )
+
+
+def _of_events(events: Sequence[Event], *, using: str) -> Any:
+    return EventDelivery.objects.using(using).filter(
+        event_id__in=[event.id for event in events], phase=EventPhase.OCCURRED
     )
 
 
