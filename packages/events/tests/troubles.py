@@ -66,7 +66,10 @@ def full_disk():
 
 IMPATIENT = {
     "postgresql": ("SET lock_timeout = '100ms'", "RESET lock_timeout"),
-    "mysql": ("SET SESSION lock_wait_timeout = 1", "SET SESSION lock_wait_timeout = DEFAULT"),
+    "mysql": (
+        "SET SESSION lock_wait_timeout = 1, SESSION innodb_lock_wait_timeout = 1",
+        "SET SESSION lock_wait_timeout = DEFAULT, SESSION innodb_lock_wait_timeout = DEFAULT",
+    ),
     "sqlite": ("PRAGMA busy_timeout = 50", "PRAGMA busy_timeout = 20000"),
 }
 READ_ONLY = {

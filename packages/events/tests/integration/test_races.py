@@ -1,18 +1,21 @@
 """Two connections at once, in the order that hurts: nothing occurs at an old time, nothing twice, nothing is lost."""
 
 import threading
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from automation.events import delivering, occurring, syncing
 from automation.events.callbacks import on_event
 from automation.events.models import Event, EventDelivery, EventStatus
+from automation.events.ports import wiring
 from automation.events.services import event_processor
+from tests.doubles import RecordingDispatcher
 from tests.hotel.models import Guest, Ledger, Reservation
 from tests.processes import PATIENCE
-from tests.troubles import beside
+from tests.troubles import beside, impatient
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -118,21 +121,23 @@ def test_recheck_that_finds_its_row_right_while_the_processor_sees_it_wrong_is_n
         patch.setattr("automation.events.inline._follow", lambda work: None)
         guest = Guest.objects.create(reservation=reservation)
     Reservation.objects.update(status="pending")
-    carry_out, todo = occurring.carry_out, [1]
+    carry_out, decided, restored = occurring.carry_out, threading.Event(), threading.Event()
 
     def restore():
+        assert decided.wait(PATIENCE)
         Reservation.objects.update(status="confirmed")
+        restored.set()
         Event.objects.recheck(guest)
 
     def late(*args, **kwargs):
-        if todo:
-            todo.pop()
-            elsewhere(restore)
+        decided.set()
+        assert restored.wait(PATIENCE)
         return carry_out(*args, **kwargs)
 
     monkeypatch.setattr(occurring, "carry_out", late)
-    for _ in range(2):
+    with beside(restore):
         event_processor.process_due_events()
+    event_processor.process_due_events()
     assert Event.objects.for_entity(guest).get().status == EventStatus.OCCURRED
 
 
@@ -261,3 +266,77 @@ def test_rows_that_keep_changing_give_the_save_up(clock, monkeypatch):
     monkeypatch.undo()
     reservation.refresh_from_db()
     assert row(reservation).at == reservation.checkin_at
+
+
+@pytest.fixture
+def open_save():
+    """Let a save on another connection stay open while the test goes on."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer: the processor waits for the save")
+    saved, go_on = threading.Event(), threading.Event()
+
+    @contextmanager
+    def under_way(*saves):
+        def save_slowly():
+            with transaction.atomic():
+                for save in saves:
+                    save()
+                saved.set()
+                assert go_on.wait(PATIENCE)
+
+        with beside(save_slowly):
+            try:
+                assert saved.wait(PATIENCE)
+                yield
+            finally:
+                go_on.set()
+
+    return under_way
+
+
+@pytest.fixture
+def no_waiting():
+    """Fail where this connection would wait for a row that somebody else holds, and could so be in a deadlock."""
+    waited = []
+
+    def execute_and_note(execute, sql, params, many, context):
+        try:
+            return execute(sql, params, many, context)
+        except OperationalError as error:
+            waited.append((sql, error))
+            raise
+
+    with impatient(), connection.execute_wrapper(execute_and_note):
+        yield
+    assert waited == []
+
+
+def test_save_that_stays_open_holds_up_no_other_event(clock, open_save, no_waiting):
+    busy, *others = [book(clock) for _ in range(5)]
+
+    with open_save(lambda: move(busy, clock.now() + HOUR)):
+        assert event_processor.process_due_events()["events_processed"] == len(others)
+    event_processor.process_due_events()
+
+    assert {row(one).status for one in others} == {EventStatus.OCCURRED}
+    assert (row(busy).status, row(busy).at) == (EventStatus.PENDING, clock.now() + HOUR)
+
+
+def test_save_that_stays_open_holds_up_no_other_event_that_was_changed_unseen(clock, open_save, no_waiting):
+    busy, other = book(clock), book(clock)
+    Reservation.objects.update(status="pending")
+
+    with open_save(lambda: move(busy, clock.now() + HOUR)):
+        event_processor.process_due_events()
+        assert row(other).why == "condition is false"
+    event_processor.process_due_events()
+    assert row(busy).at == clock.now() + HOUR
+
+
+def test_row_that_is_held_is_looked_at_again_in_a_moment_and_not_at_once(clock, open_save, no_waiting):
+    dispatcher = RecordingDispatcher()
+    busy = book(clock)
+
+    with wiring.override(dispatcher=dispatcher), open_save(lambda: move(busy, clock.now() + HOUR)):
+        event_processor.process_due_events(using="default")
+    assert dispatcher.hints == [clock.now() + timedelta(seconds=1)]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import F
 
 from automation.events.conf import conf
@@ -22,6 +22,7 @@ from automation.events.faults import fault
 from automation.events.guarded import failure_text
 from automation.events.lifecycle.reconcile import Change, Verb, judge
 from automation.events.lifecycle.status import EventStatus
+from automation.events.locks import can_skip, unheld
 from automation.events.models import Event, EventDelivery
 from automation.events.ports.wiring import wiring
 from automation.events.registry import Declared, definitions_for
@@ -29,26 +30,28 @@ from automation.events.rows import state_of, update_rows
 from automation.events.settling import Decision, carry_out, retire
 from automation.events.snapshots import carry, snapshot, with_failure
 
-__all__ = ["look_at", "occur"]
+__all__ = ["BUSY", "look_at", "occur"]
 
 logger = logging.getLogger("automation.events")
 
 BUSY = timedelta(seconds=1)
-"""How long a row is left alone whose entity somebody is saving."""
+"""How long a row is left alone that somebody is changing, or whose entity somebody is saving."""
 
 
 def occur(event_ids: Sequence[UUID], *, using: str) -> list[EventDelivery]:
     """Judge these events if they are due; return the deliveries that are due at once."""
     now = wiring.clock.now()
-    rows = Event.objects.using(using).due(now).filter(pk__in=event_ids)
-    return look_at(list(rows), using=using)[1]
+    events = list(Event.objects.using(using).due(now).filter(pk__in=event_ids))
+    # Those of one entity are written at once without asking first who holds them: whoever does is saving that entity.
+    return look_at(events, using=using, waits=len({(one.entity_type, one.entity_id) for one in events}) == 1)[1]
 
 
-def look_at(events: Sequence[Event], *, using: str) -> tuple[int, list[EventDelivery]]:
+def look_at(events: Sequence[Event], *, using: str, waits: bool = False) -> tuple[int, list[EventDelivery]]:
     """Judge rows that were read as due; return how many occurred, and the deliveries that are due at once.
 
     They are written together. When somebody else was faster with one of them, or one cannot be written, each is
-    tried by itself, so that it holds up no other.
+    tried by itself, so that it holds up no other. A row that somebody else is just changing is left for the next look,
+    unless this one `waits` for it.
     """
     if not events:
         return 0, []
@@ -59,7 +62,8 @@ def look_at(events: Sequence[Event], *, using: str) -> tuple[int, list[EventDeli
         return _apart(events, error, using=using, now=now)
     sure = [decision for decision in decisions if not _contradicts_row(decision)]
     doubtful = [decision.event for decision in decisions if decision.event is not None and _contradicts_row(decision)]
-    occurred, due = _settle([one.event for one in sure if one.event is not None], lambda: sure, using=using)
+    settled = [one.event for one in sure if one.event is not None]
+    occurred, due = _settle(settled, lambda: sure if waits else _unheld(sure, using=using), using=using)
     more = _settle(doubtful, lambda: _judge(_held(doubtful, using=using), using=using, now=now), using=using)
     return occurred + more[0], [*due, *more[1]]
 
@@ -107,10 +111,11 @@ def _held(events: Sequence[Event], *, using: str) -> list[Event]:
     """
     now = wiring.clock.now()
     rows = Event.objects.using(using).due(now).filter(pk__in=[event.pk for event in events])
+    events = list(unheld(rows, using=using))
     free = hold_entities({event.pk: (event.entity_type, event.entity_id) for event in events}, using=using)
     if busy := [event.pk for event in events if event.pk not in free]:
         rows.filter(pk__in=busy).update(next_at=now + BUSY, revision=F("revision") + 1)
-    return list(rows.filter(pk__in=free))
+    return [event for event in events if event.pk in free]
 
 
 def _judge(events: Sequence[Event], *, using: str, now: datetime) -> list[Decision]:
@@ -170,14 +175,19 @@ def _write(decide: Callable[[], Sequence[Decision]], *, using: str, now: datetim
     return sum(decision.change.verb is Verb.OCCUR for decision in decisions), due
 
 
+def _unheld(decisions: Sequence[Decision], *, using: str) -> list[Decision]:
+    """Return the decisions about rows that nobody else is at, and hold these rows."""
+    if not can_skip(using):
+        return list(decisions)
+    rows = Event.objects.using(using).filter(pk__in=[one.event.pk for one in decisions if one.event is not None])
+    held = set(unheld(rows, using=using).values_list("pk", flat=True))
+    return [decision for decision in decisions if decision.event is not None and decision.event.pk in held]
+
+
 def _unchanged(events: Iterable[Event], *, using: str) -> list[Event]:
-    """Read again those that are still due and that nobody else is at."""
-    rows = Event.objects.using(using).filter(pk__in=[event.pk for event in events], status=EventStatus.PENDING)
-    rows = rows.filter(next_at__lte=wiring.clock.now()).order_by("next_at", "id")
-    if not connections[using].features.has_select_for_update_skip_locked:
-        return list(rows)
-    with transaction.atomic(using=using):
-        return list(rows.select_for_update(skip_locked=True))
+    """Read again those that are still due."""
+    rows = Event.objects.using(using).due(wiring.clock.now())
+    return list(rows.filter(pk__in=[event.pk for event in events]))
 
 
 def _give_up(event: Event, error: Exception, *, using: str, now: datetime) -> tuple[int, list[EventDelivery]]:

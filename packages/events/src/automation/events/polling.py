@@ -17,7 +17,7 @@ from automation.events.delivering import deliver
 from automation.events.inline import postponed
 from automation.events.lifecycle.status import DeliveryStatus, EventStatus
 from automation.events.models import Event, EventDelivery
-from automation.events.occurring import look_at
+from automation.events.occurring import BUSY, look_at
 from automation.events.ports.wiring import wiring
 
 logger = logging.getLogger("automation.events")
@@ -52,7 +52,7 @@ def poll(*, using: str, stop: Stop = lambda: False) -> Tally:
     tally = _make_calls(using=using, stop=stop)
     tally += _let_occur(using=using, stop=stop)
     tally += _make_calls(using=using, stop=stop)
-    _hint(using=using, at_once=unfinished)
+    _hint(using=using, at_once=unfinished, idle=tally == Tally(found=tally.found))
     return tally
 
 
@@ -117,14 +117,20 @@ def _take_back_parked(*, using: str) -> None:
     parked.update(status=DeliveryStatus.PENDING, next_at=wiring.clock.now(), why="")
 
 
-def _hint(*, using: str, at_once: bool) -> None:
-    """Set a timer for the next thing due, if it is near enough for one."""
+def _hint(*, using: str, at_once: bool, idle: bool) -> None:
+    """Set a timer for the next thing due, if it is near enough for one.
+
+    What is due and could not be done by this look, which did nothing else, is held by somebody: give them a moment.
+    """
     dispatcher = wiring.dispatcher
     if dispatcher is None or not dispatcher.horizon:
         return
-    moment = wiring.clock.now() if at_once else next_due(using=using)
-    if moment is not None and moment <= wiring.clock.now() + dispatcher.horizon:
-        dispatcher.hint(max(moment, wiring.clock.now()), using=using)
+    now = wiring.clock.now()
+    moment = now if at_once else next_due(using=using)
+    if moment is not None and moment <= now and idle and not at_once:
+        moment = now + BUSY
+    if moment is not None and moment <= now + dispatcher.horizon:
+        dispatcher.hint(max(moment, now), using=using)
 
 
 def _is_handed_over(delivery: EventDelivery) -> bool:
