@@ -1,5 +1,6 @@
 """Deploys that add, change and remove definitions and callbacks."""
 
+from contextlib import contextmanager
 from datetime import timedelta
 from io import StringIO
 
@@ -194,3 +195,73 @@ def test_failing_catch_up_does_not_hold_up_what_is_due(clock, monkeypatch):
 
     monkeypatch.setattr("automation.events.polling.catch_up", fail)
     assert event_processor.process_due_events()["events_processed"] == 1
+
+
+@pytest.fixture
+def older_release(callbacks):
+    """A process of the release before, which does not know the callbacks yet."""
+
+    @contextmanager
+    def process():
+        known = dict(callbacks._subscriptions)
+        callbacks.clear()
+        yield
+        callbacks._subscriptions.update(known)
+
+    return process
+
+
+def moved(reservation, moment):
+    reservation.checkin_at = moment
+    reservation.save()
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        pytest.param(lambda one: moved(one, one.checkin_at + 24 * HOUR), "pending", id="moved"),
+        pytest.param(lambda one: moved(one, None), "cancelled", id="cleared"),
+        pytest.param(lambda one: one.delete(), "cancelled", id="deleted"),
+        pytest.param(lambda one: moved(one, one.checkin_at - 72 * HOUR), "cancelled", id="expired"),
+    ],
+)
+def test_early_call_follows_an_event_that_the_release_before_has_changed(clock, older_release, change, status):
+    early()
+    reservation = book_in(clock, hours=5)
+    with older_release():
+        change(reservation)
+
+    clock.advance(hours=4)
+    event_processor.process_due_events()
+
+    call = EventDelivery.objects.get()
+    assert (Ledger.objects.count(), call.status) == (0, status)
+    if status == "pending":
+        assert call.next_at == call.due_at == reservation.checkin_at - HOUR
+    else:
+        assert call.why
+
+
+def test_early_call_of_a_date_that_the_release_before_has_cleared_and_set_again_comes_once(clock, older_release):
+    early()
+    reservation = book_in(clock, hours=5)
+    with older_release():
+        moved(reservation, None)
+        moved(reservation, clock.now() + 6 * HOUR)
+
+    for _ in range(7):
+        event_processor.process_due_events()
+        clock.advance(hours=1)
+    assert Ledger.objects.count() == 1
+
+
+def test_call_after_an_event_that_the_release_before_has_armed_again_is_not_made(clock, older_release):
+    early("after", 60)
+    reservation = book_in(clock, hours=0)
+    event_processor.process_due_events()
+    with older_release():
+        moved(reservation, clock.now() + 5 * HOUR)
+
+    clock.advance(hours=1)
+    event_processor.process_due_events()
+    assert (Ledger.objects.count(), EventDelivery.objects.get().status) == (0, "cancelled")

@@ -340,3 +340,21 @@ def test_row_that_is_held_is_looked_at_again_in_a_moment_and_not_at_once(clock, 
     with wiring.override(dispatcher=dispatcher), open_save(lambda: move(busy, clock.now() + HOUR)):
         event_processor.process_due_events(using="default")
     assert dispatcher.hints == [clock.now() + timedelta(seconds=1)]
+
+
+def test_save_that_stays_open_holds_up_no_other_call(clock, open_save, no_waiting):
+    for name, minutes in (("early", -60), ("after", 60)):
+        on_event("checkin_due", name=name, offset_minutes=minutes)(
+            lambda event, name=name: Ledger.objects.create(entry=f"{name} {event.entity_id}")
+        )
+    over, busy, other = book(clock), book(clock, hours=2), book(clock, hours=2)
+    event_processor.process_due_events()
+    clock.advance(hours=1)
+
+    with open_save(lambda: move(busy, clock.now() + 9 * HOUR), lambda: move(over, clock.now() + 9 * HOUR)):
+        event_processor.process_due_events()
+        made = set(Ledger.objects.values_list("entry", flat=True))
+    event_processor.process_due_events()
+
+    assert made == {f"early {over.pk}", f"early {other.pk}"}
+    assert Ledger.objects.count() == len(made), "what was moved or superseded meanwhile is not called"

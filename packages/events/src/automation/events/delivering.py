@@ -12,6 +12,7 @@ import copy
 import inspect
 import random
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,7 +27,7 @@ from automation.events.conf import conf
 from automation.events.errors import ClaimLost
 from automation.events.faults import fault, is_death
 from automation.events.guarded import failure_text
-from automation.events.holding import in_order, still_ahead
+from automation.events.holding import in_line, in_order, is_derived, still_ahead
 from automation.events.lifecycle.reconcile import later
 from automation.events.lifecycle.status import DeliveryStatus
 from automation.events.models import Event, EventDelivery
@@ -165,7 +166,11 @@ def _claim(delivery: EventDelivery, *, using: str) -> bool:
         pk=delivery.pk, status=DeliveryStatus.PENDING, attempts=delivery.attempts, next_at__lte=now
     )
     changed = {"attempts": delivery.attempts + 1, "claim": claim, "claim_expires_at": until, "next_at": until}
-    return bool(rows.update(**changed)) and _follow(delivery, changed, using=using)
+    derived = is_derived(delivery)
+    with transaction.atomic(using=using) if derived else nullcontext():
+        if derived and not in_line(delivery, using=using, now=now):
+            return False
+        return bool(rows.update(**changed)) and _follow(delivery, changed, using=using)
 
 
 def _is_last(delivery: EventDelivery) -> bool:

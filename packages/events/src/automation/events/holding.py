@@ -1,4 +1,8 @@
-"""Deliveries that may have to wait: early calls for their condition, relays to other databases for their turn."""
+"""Deliveries that may have to wait: early calls for their condition, relays to other databases for their turn.
+
+Also those that a process has left behind which moved or ended their event without knowing the callback: before a call
+with an offset begins, it is compared with its event.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,27 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from automation.events.callbacks import EventPhase
 from automation.events.conf import conf
 from automation.events.entities import read_entities
 from automation.events.errors import StaleEvent
-from automation.events.lifecycle.reconcile import CONDITION_FAILED, CONDITION_FALSE, Verb, reconcile
+from automation.events.lifecycle.reconcile import (
+    CONDITION_FAILED,
+    CONDITION_FALSE,
+    NO_DATE,
+    Verb,
+    later,
+    reconcile,
+)
 from automation.events.lifecycle.status import DeliveryStatus, EventStatus
+from automation.events.locks import unheld
 from automation.events.models import Event, EventDelivery
 from automation.events.ports.wiring import wiring
 from automation.events.rows import state_of
 from automation.events.settling import Decision, carry_out, retire
 from automation.events.snapshots import snapshot
 
-__all__ = ["Ahead", "in_order", "look_ahead", "still_ahead"]
+__all__ = ["Ahead", "in_line", "in_order", "is_derived", "look_ahead", "still_ahead"]
 
 TRIES = 5
 
@@ -50,6 +63,42 @@ def in_order(delivery: EventDelivery, *, using: str) -> bool:
     return False
 
 
+def is_derived(delivery: EventDelivery) -> bool:
+    """Return whether a call follows its event: it has an offset and has not begun."""
+    unbegun = delivery.attempts == 0 and not delivery.error
+    return delivery.phase == EventPhase.OCCURRED and delivery.offset != timedelta(0) and unbegun
+
+
+def in_line(delivery: EventDelivery, *, using: str, now: datetime) -> bool:
+    """Return whether a derived call may begin by its event as it is now; if not, move or cancel it.
+
+    Call it in the transaction that claims the call: that holds it against whoever moves the event, and does not wait
+    for one who is at it already.
+    """
+    mine = EventDelivery.objects.using(using).filter(pk=delivery.pk, status=DeliveryStatus.PENDING, attempts=0)
+    fresh = next(iter(unheld(mine.filter(next_at__lte=now).select_related("event"), using=using)), None)
+    if fresh is None:
+        return False
+    event = delivery.event = fresh.event
+    start = event.at or event.occurred_at
+    if (why := _ending(event, fresh)) or start is None:
+        mine.update(status=DeliveryStatus.CANCELLED, why=why or NO_DATE, next_at=None, finished_at=now)
+        return False
+    due_at = later(start, fresh.offset)
+    if due_at > now:
+        mine.update(due_at=due_at, next_at=due_at, why="")
+    return due_at <= now
+
+
+def _ending(event: Event, delivery: EventDelivery) -> str:
+    """Return why a call is not owed any more that nobody has cancelled; empty when it is owed."""
+    if event.status in (EventStatus.CANCELLED, EventStatus.EXPIRED):
+        return str(event.status)
+    if event.current_key is None:
+        return "its event is history"
+    return "disarmed" if delivery.generation != event.generation else ""
+
+
 def still_ahead(delivery: EventDelivery, *, using: str) -> bool:
     """Return whether a call may be made now; one that is not early for its event always may.
 
@@ -62,7 +111,7 @@ def still_ahead(delivery: EventDelivery, *, using: str) -> bool:
     event = Event.objects.using(using).get(pk=event.pk)
     now = wiring.clock.now()
     if event.status != EventStatus.PENDING:
-        return bool(event.status == EventStatus.OCCURRED)
+        return True
     if event.definition is None:
         why = "its event's definition is not in the code of the process that checked it"
         return _hold(delivery, until=now + conf().missing_grace, why=why, using=using)
@@ -113,6 +162,8 @@ def _settle(decision: Decision, *, held: EventDelivery | None = None, why: str =
     assert decision.event is not None
     try:
         with transaction.atomic(using=using):
+            if not unheld(Event.objects.using(using).filter(pk=decision.event.pk), using=using).exists():
+                return False  # somebody is just changing it; the next look sees to what
             carry_out([decision], using=using, now=wiring.clock.now())
             if held is not None and _is_as_read(decision.event, using=using):
                 _hold(held, until=None, why=why, using=using)
