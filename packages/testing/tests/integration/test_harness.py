@@ -8,6 +8,7 @@ from automation.events.callbacks import callback_registry
 from automation.events.models import Event
 from automation.testing import Faults, Harness, Kind, NeverIdleError
 from automation.workflows.core import complete, engine
+from automation.workflows.errors import UnknownWorkflow
 from tests.shop.automations import Chase, Patient, Prepare, call_customer, note_payment
 from tests.shop.models import Entry, Order
 
@@ -246,8 +247,62 @@ class TestLooking:
     def test_an_unknown_event_is_answered_with_those_that_exist(self, automation):
         order = automation.save(Order())
 
-        with pytest.raises(AssertionError, match=r"no event 'order_piad'\. It has: order_paid, pickup_due\."):
+        with pytest.raises(
+            ValueError,
+            match=r"no event 'order_piad'\. Did you mean 'order_paid'\? There is: order_paid, pickup_due\.",
+        ):
             automation.event(order, "order_piad")
+
+    def test_an_event_that_an_unsaved_instance_cannot_have_yet_is_answered_with_what_is_missing(self, automation):
+        with pytest.raises(AssertionError, match=r"It has none; is it saved"):
+            automation.event(Order(), "order_paid")
+
+
+class TestTypos:
+    """A name that nothing has would make a claim hold, whatever happens."""
+
+    def test_a_field_that_is_none_is_not_saved(self, automation):
+        with pytest.raises(ValueError, match=r"Order has no attribute 'statsu' to save\. Did you mean 'status'\?"):
+            automation.save(Order(), statsu="paid")
+
+    def test_a_hint_to_receivers_is_let_through(self, automation):
+        assert automation.save(Order(), _history_user="ada").pk
+
+    def test_an_event_that_is_not_declared_has_not_not_occurred(self, automation):
+        with pytest.raises(ValueError, match="Did you mean 'pickup_due'"):
+            automation.assert_not_occurred(automation.save(Order()), "pikcup_due")
+
+    @pytest.mark.parametrize("ask", ["assert_no_run", "runs", "run"])
+    def test_a_workflow_that_is_not_registered_has_not_no_run(self, automation, ask):
+        with pytest.raises(UnknownWorkflow, match=r"Did you mean 'shop\.chase'"):
+            getattr(automation, ask)("shop.chaes")
+
+    def test_a_callback_that_is_not_registered_was_not_not_called(self, automation):
+        with pytest.raises(
+            ValueError, match=r"No callback is registered as 'tests.shop.automations.note_paymnt'\. Did"
+        ):
+            automation.assert_not_called("tests.shop.automations.note_paymnt")
+        with pytest.raises(ValueError, match=r"No callback is registered as 'datetime\.timedelta'"):
+            automation.assert_called(timedelta, times=0)
+
+    def test_a_field_that_the_context_does_not_have_is_not_none(self, automation):
+        with pytest.raises(ValueError, match=r"Context of 'shop\.chase' has no field 'chsaed'\. Did you mean 'chased'"):
+            automation.assert_waiting(automation.start(Chase), chsaed=None)
+
+    def test_a_context_that_is_not_there_yet_has_no_value_at_all(self, automation):
+        automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3)))
+
+        with pytest.raises(AssertionError, match=r"Expected on its Context: \{'order_id': None\}"):
+            automation.assert_waiting(Prepare, order_id=None)
+
+    def test_a_recording_does_not_deny_what_is_nowhere(self, automation):
+        with automation.recording() as caused:
+            automation.save(Order())
+
+        with pytest.raises(UnknownWorkflow):
+            caused.starts("shop.chaes")
+        with pytest.raises(ValueError, match="No callback is registered"):
+            caused.calls("note_payment")
 
 
 class TestClaims:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from automation.testing.commits import waiting_hooks
 from automation.testing.history import callback_name, deliveries_of, events_of, run_of, runs_of
+from automation.testing.names import refuse_unknown_fields
 from automation.testing.timeline import call_story, event_story, run_story
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from automation.workflows.runs.values import Run
 
 __all__ = ["Assertions"]
+
+_NOT_THERE = object()
 
 
 class Assertions:
@@ -143,7 +146,8 @@ class Assertions:
     def _assert_run(self, stored: "Run", status: str, context: dict[str, Any]) -> "Run":
         if stored.status != status:
             raise self._failure(f"Expected it to be {status.upper()}.", stored)
-        wrong = {name: value for name, value in context.items() if (stored.data or {}).get(name) != value}
+        refuse_unknown_fields(stored, context)
+        wrong = {name: value for name, value in context.items() if (stored.data or {}).get(name, _NOT_THERE) != value}
         if wrong:
             raise self._failure(f"Expected on its Context: {wrong}.", stored)
         return stored

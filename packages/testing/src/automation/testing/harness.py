@@ -19,6 +19,7 @@ from automation.testing.executor import FakeExecutor
 from automation.testing.faults import Faults
 from automation.testing.installed import engine, events_wiring, refuse_under_loop, workflows_wiring
 from automation.testing.messages import Message
+from automation.testing.names import refuse_unknown_attribute
 from automation.testing.outcomes import compare, outcome_of, settled, unstable
 from automation.testing.recording import Recording, deliveries_held, recorded
 from automation.testing.replays import undone
@@ -117,6 +118,7 @@ class Harness(Assertions):
         refuse_under_loop()
         for each in (instance, *others):
             for name, value in changes.items():
+                refuse_unknown_attribute(each, name)
                 setattr(each, name, value)
             each.save()
         self.run_until_idle()

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from automation.testing.installed import events_models, refuse_under_loop, registry, workflows_models, workflows_wiring
+from automation.testing.names import refuse_unknown_callback, refuse_unknown_event, refuse_unknown_workflow
 
 __all__ = [
     "attempts_of",
@@ -20,13 +21,19 @@ __all__ = [
 
 
 def runs_of(workflow: Any = None, about: Any = None) -> list[Any]:
-    """Return the runs, oldest first: of one workflow (a class or a name), about one instance, or all."""
+    """Return the runs, oldest first: of one workflow (a class or a name), about one instance, or all.
+
+    Like what follows, raises for a name that nothing has.
+    """
     name = None if workflow is None else workflow_name(workflow)
     subject = None if about is None else reference(about)
+    runs = [run for run in _all_runs(name) if name in {None, run.name}]
+    if name is not None and not runs:
+        refuse_unknown_workflow(name)
     return [
         run
-        for run in sorted(_all_runs(name), key=lambda run: (run.created_at, run.id))
-        if name in {None, run.name} and (subject is None or (run.entity and str(run.entity) == subject))
+        for run in sorted(runs, key=lambda run: (run.created_at, run.id))
+        if subject is None or (run.entity and str(run.entity) == subject)
     ]
 
 
@@ -58,20 +65,22 @@ def attempts_of(run_id: UUID) -> Sequence[Any]:
 
 def events_of(instance: Any, name: str | None = None) -> list[Any]:
     """Return the events of an instance as they are stored now, oldest occurrence first; of one name, or all."""
-    events = _events().Event.objects.for_entity(instance)
-    return [event for event in events if name in {None, event.event_name}]
+    events = [event for event in _events().Event.objects.for_entity(instance) if name in {None, event.event_name}]
+    if name is not None and not events:
+        refuse_unknown_event(instance, name)
+    return events
 
 
 def deliveries_of(callback: Any, instance: Any = None) -> list[Any]:
     """Return the calls owed to and made of a callback (the function or its name), for one instance or all."""
-    rows = (
-        _events()
-        .EventDelivery.objects.filter(callback=callback_name(callback))
-        .select_related("event")
-        .order_by("created_at", "pk")
+    name = callback_name(callback)
+    rows = list(
+        _events().EventDelivery.objects.filter(callback=name).select_related("event").order_by("created_at", "pk")
     )
+    if not rows:
+        refuse_unknown_callback(name)
     if instance is None:
-        return list(rows)
+        return rows
     events = {event.pk for event in events_of(instance)}
     return [row for row in rows if row.event_id in events]
 

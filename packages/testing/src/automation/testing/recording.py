@@ -8,6 +8,7 @@ from typing import Any
 
 from automation.testing.history import callback_name, workflow_name
 from automation.testing.installed import events_models, workflows_models, workflows_wiring
+from automation.testing.names import refuse_unknown_callback, refuse_unknown_workflow
 from automation.testing.owed import Owed
 
 __all__ = ["Recording", "deliveries_held", "recorded"]
@@ -30,11 +31,17 @@ class Recording:
 
     def calls(self, callback: Any) -> bool:
         """Return whether the callback (the function or its name) is owed a call."""
-        return callback_name(callback) in self.callbacks
+        name = callback_name(callback)
+        if name not in self.callbacks:
+            refuse_unknown_callback(name)
+        return name in self.callbacks
 
     def starts(self, workflow: Any) -> bool:
         """Return whether the workflow (the class or its name) was started or reserved."""
-        return workflow_name(workflow) in self.workflows
+        name = workflow_name(workflow)
+        if name not in self.workflows:
+            refuse_unknown_workflow(name)
+        return name in self.workflows
 
     def __str__(self) -> str:
         kinds = ("occurred", "armed", "callbacks", "workflows", "signals")
