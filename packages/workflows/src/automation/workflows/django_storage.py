@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, cast
 from uuid import UUID
@@ -19,14 +19,16 @@ from automation.workflows.errors import BrokenTransaction, StaleRun
 from automation.workflows.mailbox import DjangoMailbox
 from automation.workflows.models import MailboxPosition, WorkflowAttempt, WorkflowReceipt, WorkflowRun
 from automation.workflows.plans import DjangoPlans
+from automation.workflows.reading import readable
 from automation.workflows.rows import attempt_row, changed_columns, run_from_row, run_row
 from automation.workflows.runs.transition import Transition
-from automation.workflows.runs.values import Run, WorkflowStatus
+from automation.workflows.runs.values import Run, Unreadable, WorkflowStatus
 
 __all__ = ["DjangoStorage"]
 
 _BATCH = 500
 """Rows in one statement: River, Oban and Django's own bulk operations stay in the same region."""
+_PUT_OFF = timedelta(minutes=1)
 _ROLLED_BACK = frozenset({1020, 1213})
 """Errors with which InnoDB rolls back the whole transaction, not the statement: a row changed since the snapshot was
 taken (where the server checks that), and a deadlock."""
@@ -115,10 +117,13 @@ class DjangoStorage:
             for start in range(0, len(transitions), _BATCH):
                 self._apply(transitions[start : start + _BATCH])
 
-    def due(self, now: datetime, limit: int) -> Sequence[Run]:
-        """Read the index on `next_at` from its start."""
-        rows = WorkflowRun.rows.using(self.alias).filter(next_at__lte=now).order_by("next_at", "pk")
-        return [run_from_row(row) for row in rows[:limit]]
+    def due(self, now: datetime, limit: int) -> Sequence[Run | Unreadable]:
+        """Read the index on `next_at` from its start; what cannot be read is put off by the one column that matters."""
+        rows = WorkflowRun.rows.using(self.alias).filter(next_at__lte=now)
+        found, spoilt = readable(rows.order_by("next_at", "pk"), limit, run_from_row)
+        if spoilt:
+            rows.filter(pk__in=list(spoilt)).update(next_at=now + _PUT_OFF)
+        return [*found, *(Unreadable(id=run_id, reason=reason) for run_id, reason in spoilt.items())]
 
     def upcoming(self, after: datetime, until: datetime, limit: int) -> Sequence[tuple[UUID, datetime]]:
         """Read a slice of the index on `next_at`."""

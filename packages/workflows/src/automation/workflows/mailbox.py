@@ -16,6 +16,7 @@ from automation.workflows.models import (
     WorkflowRun,
     WorkflowSignal,
 )
+from automation.workflows.reading import readable
 from automation.workflows.rows import run_from_row, signal_from_row, signal_row
 from automation.workflows.runs.matching import matches
 from automation.workflows.runs.values import Run, Signal, StandingWait, WorkflowStatus
@@ -83,7 +84,12 @@ class DjangoMailbox:
         rows = WorkflowSignal.objects.using(self._alias).filter(pending=True).order_by("pk")
         if name is not None:
             rows = rows.filter(name=name)
-        return [signal_from_row(row) for row in rows[:limit]]
+        found, spoilt = readable(rows, limit, signal_from_row)
+        while spoilt:
+            # What cannot be read stays as it is, and takes nobody's place: those behind it are looked at instead.
+            rows = rows.exclude(pk__in=list(spoilt))
+            found, spoilt = readable(rows, limit, signal_from_row)
+        return found
 
     def waiters(self, signal: Signal, limit: int) -> Sequence[Run]:
         """Find waiters by index, then lock them in the order of their ids. Fewer than `limit`: there are no more."""
@@ -158,9 +164,11 @@ class DjangoMailbox:
         )
 
     def _locked(self, signal: Signal, ids: Sequence[UUID]) -> list[Run]:
-        """Lock those that still wait; whoever moved in between is left out."""
-        rows = self._waiting(signal).filter(pk__in=ids).order_by("pk").select_for_update() if ids else []
-        runs = [run_from_row(row) for row in rows]
+        """Lock those that still wait; whoever moved in between is left out, and who cannot be read."""
+        if not ids:
+            return []
+        rows = self._waiting(signal).filter(pk__in=ids).order_by("pk").select_for_update()
+        runs, _ = readable(rows, len(ids), run_from_row)
         return [run for run in runs if run.wait is not None and matches(signal, run.wait)]
 
 

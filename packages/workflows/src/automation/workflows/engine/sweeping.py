@@ -19,7 +19,7 @@ from automation.workflows.runs import causes
 from automation.workflows.runs.causes import Cause
 from automation.workflows.runs.decide import decide
 from automation.workflows.runs.transition import Transition, fold
-from automation.workflows.runs.values import Pause, Run, WorkflowStatus
+from automation.workflows.runs.values import Pause, Run, Unreadable, WorkflowStatus
 
 __all__ = ["Sweeper"]
 
@@ -64,8 +64,10 @@ class Sweeper:
         known = ("woken", "rescued", "hinted", "resumed", "failed", "delivered", "passed", "errors")
         return {"processed_at": began_at, **{name: counts[name] for name in known}, "more": more}
 
-    def _guarded(self, run: Run) -> str:
+    def _guarded(self, run: Run | Unreadable) -> str:
         """Handle one row; whatever it raises is counted, and the row is put back so as not to crowd the sweep."""
+        if isinstance(run, Unreadable):
+            return "errors"
         fault("sweep.before_row")
         try:
             with self._runtime.storage.transaction():

@@ -9,7 +9,7 @@ from uuid import UUID
 from automation.workflows.ports.mailbox import Mailbox
 from automation.workflows.ports.plans import Plans
 from automation.workflows.runs.transition import Transition
-from automation.workflows.runs.values import Run
+from automation.workflows.runs.values import Run, Unreadable
 
 __all__ = ["Storage"]
 
@@ -68,8 +68,11 @@ class Storage(Protocol):
         """
         ...
 
-    def due(self, now: datetime, limit: int) -> Sequence[Run]:
-        """Return at most `limit` live runs with `next_at <= now`, oldest first."""
+    def due(self, now: datetime, limit: int) -> Sequence[Run | Unreadable]:
+        """Return at most `limit` live runs with `next_at <= now`, oldest first.
+
+        One that cannot be read hides no other: it is given as `Unreadable`, and put off for a minute.
+        """
         ...
 
     def upcoming(self, after: datetime, until: datetime, limit: int) -> Sequence[tuple[UUID, datetime]]:

@@ -19,6 +19,7 @@ __all__ = [
     "Run",
     "Signal",
     "StandingWait",
+    "Unreadable",
     "Wake",
     "WakeKind",
     "WorkflowStatus",
@@ -179,6 +180,14 @@ class Run:
     def has_begun(self) -> bool:
         """Its Context exists; before, it is a reserved start that an edit of the data may still move or call off."""
         return self.data is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A stored run that this code cannot read: spoilt, or written by a newer release."""
+
+    id: UUID
+    reason: str
 
 
 class AttemptOutcome(StrEnum):
