@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
@@ -86,3 +86,39 @@ def test_a_date_far_away_needs_no_hint(reminders: Callable[[int], None], number:
     stay = Reservation(checkin_at=timezone.now() + timedelta(days=9))
 
     assert statements(stay.save, on=HINTS) == []
+
+
+TABLES = ("automation_events_event", "automation_workflows_workflowrun", "automation_events_eventdelivery", HINTS)
+"""Of the four columns of figures: event rows, runs, deliveries, timers."""
+DAY = timedelta(days=1)
+NEAR = timedelta(seconds=90)
+
+
+def cost(action: Callable[[], Any]) -> tuple[int, ...]:
+    """Do something in a transaction, and count what was sent to each table until the commit."""
+    with CaptureQueriesContext(connection) as captured, transaction.atomic():
+        action()
+        sent = [each["sql"] for each in captured]
+    return tuple(
+        sum(f"{quote}{table}{quote}" in sql.partition("(")[0] for sql in sent for quote in '"`') for table in TABLES
+    )
+
+
+@NUMBERS
+def test_a_save_costs_what_the_promises_say(reminders: Callable[[int], None], number: int):
+    """Each figure of the table in docs/promises.md, whatever the number of workflows."""
+    reminders(number)
+    now = timezone.now()
+    stay = Reservation(checkin_at=now + 7 * DAY)
+
+    def moved(ahead: timedelta) -> tuple[int, ...]:
+        stay.checkin_at = now + ahead
+        return cost(stay.save)
+
+    made = cost(stay.save)
+
+    assert made == (1, 1, 1, 0)
+    assert cost(stay.save) == (1, 0, 0, 0)
+    assert moved(8 * DAY) == (2, 1, 0, 0)
+    assert moved(NEAR) == (2, 2, 0, 1)
+    assert cost(Reservation(checkin_at=now + NEAR).save) == (1, 1, 1, 1)
