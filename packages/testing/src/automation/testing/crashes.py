@@ -11,7 +11,7 @@ from typing import Any
 
 from automation.testing.faults import WorkerDied
 from automation.testing.history import runs_of
-from automation.testing.installed import events_models, registry, workflows_wiring
+from automation.testing.installed import events_aliases, events_models, registry, workflows_wiring
 from automation.testing.messages import Kind, Message
 from automation.testing.owed import Owed
 
@@ -131,9 +131,9 @@ def release_what_the_dead_held() -> None:
     if owed.sees_events:
         models = events_models()
         assert models is not None, "they are seen"
-        models.EventDelivery.objects.filter(status="pending", claim__isnull=False).update(
-            next_at=now, claim_expires_at=now
-        )
+        for alias in events_aliases():
+            held = models.EventDelivery.objects.using(alias).filter(status="pending", claim__isnull=False)
+            held.update(next_at=now, claim_expires_at=now)
 
 
 def explain(failures: list[tuple[CrashPoint, str]], told: int) -> str:

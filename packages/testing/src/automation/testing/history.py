@@ -5,7 +5,14 @@ from importlib import import_module
 from typing import Any
 from uuid import UUID
 
-from automation.testing.installed import events_models, refuse_under_loop, registry, workflows_models, workflows_wiring
+from automation.testing.installed import (
+    events_aliases,
+    events_models,
+    refuse_under_loop,
+    registry,
+    workflows_models,
+    workflows_wiring,
+)
 from automation.testing.names import refuse_unknown_callback, refuse_unknown_event, refuse_unknown_workflow
 
 __all__ = [
@@ -74,9 +81,13 @@ def events_of(instance: Any, name: str | None = None) -> list[Any]:
 def deliveries_of(callback: Any, instance: Any = None) -> list[Any]:
     """Return the calls owed to and made of a callback (the function or its name), for one instance or all."""
     name = callback_name(callback)
-    rows = list(
-        _events().EventDelivery.objects.filter(callback=name).select_related("event").order_by("created_at", "pk")
-    )
+    models = _events()
+    rows = [
+        row
+        for alias in events_aliases()
+        for row in models.EventDelivery.objects.using(alias).filter(callback=name).select_related("event")
+    ]
+    rows.sort(key=lambda row: (row.created_at, row.pk))
     if not rows:
         refuse_unknown_callback(name)
     if instance is None:

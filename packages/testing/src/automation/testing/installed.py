@@ -11,6 +11,7 @@ from typing import Any
 __all__ = [
     "database_is_open",
     "engine",
+    "events_aliases",
     "events_models",
     "events_wiring",
     "is_inside_a_step",
@@ -96,6 +97,12 @@ def open_aliases() -> list[str]:
         for connection in sys.modules["django.db"].connections.all()
         if not hasattr(connection.cursor, "wrapped") and not connection.settings_dict["TEST"].get("MIRROR")
     ]
+
+
+def events_aliases() -> list[str]:
+    """Return the aliases, of those that this test may use, on which events are kept. Asked where they are installed."""
+    aliases = import_module("automation.events.databases").aliases()
+    return [alias for alias in aliases if alias in open_aliases()]
 
 
 def refuse_under_loop() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from automation.testing.history import runs_of
-from automation.testing.installed import events_models, open_aliases
+from automation.testing.installed import events_aliases, events_models, open_aliases
 from automation.testing.owed import Owed
 
 __all__ = ["as_told", "compare", "outcome_of", "settled", "unstable"]
@@ -31,7 +31,8 @@ def outcome_of(returned: Any) -> dict[str, str]:
     if owed.sees_events:
         models = events_models()
         assert models is not None, "they are seen"
-        calls = models.EventDelivery.objects.exclude(phase="relay").values_list("callback", "status")
+        rows = (models.EventDelivery.objects.using(alias).exclude(phase="relay") for alias in events_aliases())
+        calls = (call for each in rows for call in each.values_list("callback", "status"))
         outcome["callbacks"] = str(sorted(f"{callback} {status}" for callback, status in calls))
     outcome["mails"] = str(sorted(_numberless(f"{mail.subject} to {', '.join(mail.to)}") for mail in _outbox()))
     return outcome | {kind: str(number) for kind, number in _rows()}

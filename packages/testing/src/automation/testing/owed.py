@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from typing import Any
 from uuid import UUID
 
-from automation.testing.installed import database_is_open, events_models, workflows_wiring
+from automation.testing.installed import database_is_open, events_aliases, events_models, workflows_wiring
 
 __all__ = ["Look", "Owed"]
 
@@ -102,6 +101,6 @@ def _event_rows() -> Iterator[Any]:
     """Yield the tables of events that have a due time, on every database that has them, as querysets."""
     models = events_models()
     assert models is not None, "asked only where events are installed"
-    for alias in import_module("automation.events.databases").aliases():
+    for alias in events_aliases():
         yield models.Event._base_manager.using(alias)
         yield models.EventDelivery._base_manager.using(alias)

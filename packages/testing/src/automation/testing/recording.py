@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from automation.testing.history import callback_name, workflow_name
-from automation.testing.installed import events_models, workflows_models, workflows_wiring
+from automation.testing.installed import events_aliases, events_models, workflows_models, workflows_wiring
 from automation.testing.names import refuse_unknown_callback, refuse_unknown_workflow
 from automation.testing.owed import Owed
 
@@ -86,13 +86,14 @@ def _stored(owed: Owed) -> dict[str, dict[Any, str]]:
 def _stored_events() -> dict[str, dict[Any, str]]:
     models = events_models()
     assert models is not None, "asked only where events are installed"
-    events = models.Event.objects.order_by("created_at", "pk")
-    calls = models.EventDelivery.objects.exclude(phase="relay").order_by("created_at", "pk")
-    return {
-        "occurred": dict(events.filter(status="occurred").values_list("pk", "event_name")),
-        "armed": dict(events.filter(status="pending").values_list("pk", "event_name")),
-        "callbacks": dict(calls.values_list("pk", "callback")),
-    }
+    stored: dict[str, dict[Any, str]] = {"occurred": {}, "armed": {}, "callbacks": {}}
+    for alias in events_aliases():
+        events = models.Event.objects.using(alias).order_by("created_at", "pk")
+        calls = models.EventDelivery.objects.using(alias).exclude(phase="relay").order_by("created_at", "pk")
+        stored["occurred"] |= dict(events.filter(status="occurred").values_list("pk", "event_name"))
+        stored["armed"] |= dict(events.filter(status="pending").values_list("pk", "event_name"))
+        stored["callbacks"] |= dict(calls.values_list("pk", "callback"))
+    return stored
 
 
 def _stored_runs() -> dict[str, dict[Any, str]]:
