@@ -29,15 +29,26 @@ from automation.workflows.core import (
     wait,
     workflow,
 )
+from automation.workflows.engine.faults import injected
 from automation.workflows.engine.keys import arguments_digest
 from automation.workflows.errors import IllegalTransition, NotConfigured, UnknownRun, UnknownWorkflow, UsageError
 from automation.workflows.ports import Policy
-from automation.workflows.runs.values import Pause, Run
+from automation.workflows.runs.values import AttemptOutcome, Pause, Run
 from tests.unit.world import START, World
 
 
 class Nothing(BaseModel):
     """A Context without fields."""
+
+
+class Killed(BaseException):
+    """As `kill -9`: nothing of ours runs after it."""
+
+    is_simulated_crash = True
+
+
+def die() -> None:
+    raise Killed
 
 
 def waiter(name: str = "waiter", **asked: object) -> None:
@@ -359,6 +370,103 @@ def test_retry_from_another_step(world: World) -> None:
     assert [name for name, _ in world.history(run)] == ["one", "other", "one"]
     with pytest.raises(IllegalTransition, match="which is COMPLETED: nothing can"):
         world.engine.retry(run.id)
+
+
+def test_retry_goes_on_with_the_visit_that_failed(world: World) -> None:
+    """A service that was called with the key must hear the same one; a payload that was merged is not merged again."""
+    broken, seen = [True], list[tuple[object, ...]]()
+
+    @workflow("charger", default_retry=Retry(max_attempts=2))
+    class Charger:
+        class Context(BaseModel):
+            amount: int = 0
+
+        @step(start=True)
+        def run(self):
+            return wait("order", then=self.charge)
+
+        @step()
+        def charge(self):
+            wake, ctx = get_wake(), get_context()
+            seen.append((wake.idempotency_key, wake.kind, wake.cause, wake.attempt, wake.payload, ctx.amount))
+            ctx.amount += 1
+            if broken[0]:
+                raise RuntimeError("the bank is down")
+            return complete()
+
+    run = world.engine.start("charger")
+    world.engine.signal("order", {"amount": 5})
+    world.advance(seconds=1)
+    assert world.status(run) is WorkflowStatus.FAILED
+    broken[0] = False
+
+    world.engine.retry(run.id)
+
+    key, payload = seen[0][0], {"amount": 5}
+    assert seen == [
+        (key, "signal", "signal", 1, payload, 5),
+        (key, "retry", "signal", 2, payload, 6),
+        (key, "retry", "signal", 1, payload, 7),
+    ]
+    assert world.stored(run).wake is None
+
+
+def test_retry_of_a_visit_that_no_worker_had_begun_merges_its_payload(world: World) -> None:
+    world.with_queue()
+
+    @workflow("late", deadline=timedelta(minutes=5))
+    class Late:
+        class Context(BaseModel):
+            amount: int = 0
+
+        @step(start=True)
+        def run(self):
+            return wait("order", then=self.end)
+
+        @step()
+        def end(self):
+            return complete()
+
+    run = world.engine.start("late")
+    world.engine.execute_step(run.id)
+    world.engine.signal("order", {"amount": 5})
+    world.advance(minutes=5)
+    assert world.status(run) is WorkflowStatus.FAILED
+
+    world.engine.retry(run.id)
+    world.engine.execute_step(run.id)
+
+    assert (world.status(run), world.data(run)) == (WorkflowStatus.COMPLETED, {"amount": 5})
+
+
+def test_a_worker_from_before_the_failure_stores_nothing_after_the_retry(world: World) -> None:
+    world.with_queue()
+    keys: list[str] = []
+
+    @workflow("frozen")
+    class Frozen:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            keys.append(get_wake().idempotency_key)
+            if len(keys) == 1:
+                ContextVars().run(meanwhile)
+            return fail("no")
+
+    def meanwhile() -> None:
+        world.advance(seconds=71)
+        world.engine.execute_step(run.id)
+        world.engine.retry(run.id)
+        with injected("step.before_body", die), pytest.raises(Killed):
+            world.engine.execute_step(run.id)
+
+    run = world.engine.start("frozen")
+    world.engine.execute_step(run.id)
+
+    assert world.status(run) is WorkflowStatus.RUNNING
+    assert world.history(run) == [("run", AttemptOutcome.LOST), ("run", AttemptOutcome.FAIL)]
+    assert keys[0] == keys[1] == world.stored(run).wake.idempotency_key
 
 
 # starting

@@ -137,10 +137,13 @@ def _is_takeable(run: Run, now: datetime) -> bool:
 
 
 def _with_payload(run: Run, found: Found) -> tuple[JsonObject | None, tuple[tuple[str, str], ...]]:
-    """Merge the payload of the signal that began the visit: once, by the first of its workers that has the code."""
+    """Merge the payload of the signal that began the visit: once, by the first of its workers that has the code.
+
+    In a visit that goes on after it failed the wake says `retry`: its payload is merged already.
+    """
     wake = run.wake
     is_first = run.attempt == 0 and run.lost_claims == 0
-    if found.data is None or wake is None or wake.cause is not WakeKind.SIGNAL or not wake.payload or not is_first:
+    if found.data is None or wake is None or wake.kind is not WakeKind.SIGNAL or not wake.payload or not is_first:
         return found.data, ()
     merged = merge(found.definition.context, found.data, wake.payload)
     return merged.data, tuple(merged.rejected.items())

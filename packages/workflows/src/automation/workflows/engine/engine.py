@@ -100,7 +100,11 @@ class Engine:
         return self._operator.order(Order(verb="resume", run_id=_uuid(run_id)))
 
     def retry(self, run_id: UUID | str, from_step: str | None = None) -> bool:
-        """Have a FAILED run try again, from the step that failed or another one. Raises IllegalTransition otherwise."""
+        """Have a FAILED run try again. Raises IllegalTransition otherwise.
+
+        Without `from_step` the visit that failed goes on, with its idempotency key and what woke it; with it, a new one
+        begins. Either way its attempts count anew.
+        """
         refuse_under_loop("retry")
         return self._operator.order(Order(verb="retry", run_id=_uuid(run_id), step=from_step))
 

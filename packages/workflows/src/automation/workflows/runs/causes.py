@@ -126,7 +126,7 @@ class RetryRequested:
     """A person has a failed run try again."""
 
     step: str | None
-    """None: the step that failed."""
+    """None: the visit that failed goes on, with what woke it and its key."""
     position: int
 
     name = "RetryRequested"

@@ -21,7 +21,7 @@ from automation.workflows.runs.returning import returned
 from automation.workflows.runs.transition import CancelRuns, Effect, Enqueue, Send, Transition
 from automation.workflows.runs.transitions import check_transition
 from automation.workflows.runs.values import Pause, Run, StandingWait, WorkflowStatus
-from automation.workflows.runs.visits import Move, earliest, ended, enter, first_wake, ready
+from automation.workflows.runs.visits import Move, again, earliest, ended, enter, first_wake, ready
 
 __all__ = ["decide"]
 
@@ -197,6 +197,8 @@ def _retry_requested(
     run: Run, cause: causes.RetryRequested, definition: WorkflowDefinition | None, now: datetime
 ) -> Move:
     fresh = replace(run, error="", finished_at=None, deadline_at=_new_deadline(definition, now))
+    if cause.step is None and run.wake is not None:
+        return again(fresh, now)
     wake = Wake(kind=WakeKind.START, cause=WakeKind.START)
     return enter(fresh, cause.step or run.current_step, wake, now, cause.position)
 

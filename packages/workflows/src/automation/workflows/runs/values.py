@@ -149,7 +149,7 @@ class Run:
     start_position: int = 0
     """The mailbox position when the run was created."""
     wake: Wake | None = None
-    """What began the current visit; kept until the visit's transition."""
+    """What began the current visit; kept until the visit's transition, and where that is a failure, for a retry."""
     lost_claims: int = 0
     """Workers lost in this visit."""
     pause: Pause = Pause.NONE

@@ -12,6 +12,7 @@ from automation.workflows.runs.values import Pause, Run, StandingWait, WorkflowS
 __all__ = [
     "GRACE",
     "Move",
+    "again",
     "clock_text",
     "compensates",
     "earliest",
@@ -71,6 +72,14 @@ def ready(run: Run, now: datetime) -> Move:
     return after, ()
 
 
+def again(run: Run, now: datetime) -> Move:
+    """Go on with a visit that failed: what woke it and its key stay, its attempts count anew.
+
+    Its number is a new one, so that no worker from before the failure passes for the one that takes it now.
+    """
+    return ready(replace(run, visit=run.visit + 1, attempt=0, lost_claims=0), now)
+
+
 def waits(run: Run, wait: StandingWait, until: datetime | None, why: str) -> Run:
     """End the visit in a wait: for a signal, a time, or both."""
     return replace(
@@ -97,7 +106,7 @@ def ended(run: Run, status: WorkflowStatus, now: datetime, *, error: str = "", w
         wake_at=None,
         claim_expires_at=None,
         wait=None,
-        wake=None,
+        wake=_unfinished(run) if status is WorkflowStatus.FAILED else None,
         children_pending=0,
         pause=Pause.NONE,
         pause_requested=False,
@@ -106,6 +115,14 @@ def ended(run: Run, status: WorkflowStatus, now: datetime, *, error: str = "", w
         why=why,
         finished_at=now,
     )
+
+
+def _unfinished(run: Run) -> Wake | None:
+    """Return the wake with which a retry goes on; None where no visit was under way, or a step cleaned up after it."""
+    if run.wake is None or run.wait is not None or compensates(run):
+        return None
+    was_worked_on = run.status is WorkflowStatus.RUNNING or run.attempt > 0 or run.lost_claims > 0
+    return replace(run.wake, kind=WakeKind.RETRY) if was_worked_on else run.wake
 
 
 def compensates(run: Run) -> bool:
