@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Context as ContextVars
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -705,6 +705,91 @@ def test_a_run_past_its_workflows_deadline_fails(world: World) -> None:
 
     assert world.status(run) is WorkflowStatus.FAILED
     assert world.stored(run).error == "The workflow's deadline, 2030-01-07 10:00:00 UTC, passed at 'run'."
+
+
+def meeting(log: list[str]) -> None:
+    """A workflow whose wait and whose own deadline end together."""
+
+    @workflow("meeting", deadline=timedelta(minutes=5))
+    class Meeting:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            return wait("guest", timeout=timedelta(minutes=5), on_timeout=self.timed_out, then=self.timed_out)
+
+        @step()
+        def timed_out(self):
+            log.append("timed out")
+            return complete()
+
+        @on_fail
+        def undo(self):
+            log.append("undone")
+
+
+def test_a_worker_that_comes_first_at_the_deadline_fails_the_run(world: World) -> None:
+    """The timer's hint takes a WAITING run without a sweep before it."""
+    log: list[str] = []
+    world.with_queue()
+    meeting(log)
+    run = world.engine.start("meeting")
+    world.engine.execute_step(run.id)
+    world.clock.at += timedelta(minutes=5)
+
+    world.engine.execute_step(run.id)
+    world.engine.execute_step(run.id)
+
+    assert (log, world.status(run)) == (["undone"], WorkflowStatus.FAILED)
+    assert world.stored(run).error == "The workflow's deadline, 2030-01-07 09:05:00 UTC, passed at 'run'."
+    assert world.stored(run).current_step == "run"
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "a signal"])
+def test_a_run_that_is_resumed_after_its_deadline_fails(world: World, meanwhile: str) -> None:
+    log: list[str] = []
+    meeting(log)
+    run = world.engine.start("meeting")
+    world.engine.pause(run.id)
+    if meanwhile == "a signal":
+        world.engine.signal("guest")
+    world.advance(minutes=6)
+    assert world.status(run) is WorkflowStatus.PAUSED
+
+    world.engine.resume(run.id)
+
+    assert (log, world.status(run)) == (["undone"], WorkflowStatus.FAILED)
+    assert world.stored(run).current_step == "run"
+
+
+def test_a_worker_without_the_code_leaves_a_run_past_its_deadline_to_one_that_has_it(world: World) -> None:
+    log: list[str] = []
+    world.with_queue()
+    meeting(log)
+    run = world.engine.start("meeting")
+    world.engine.execute_step(run.id)
+    world.clock.at += timedelta(minutes=5)
+    with without_code():
+        world.engine.execute_step(run.id)
+        world.advance(minutes=2)
+        world.engine.execute_step(run.id)
+    assert world.status(run) is WorkflowStatus.WAITING
+
+    world.advance(minutes=2)
+    world.engine.execute_step(run.id)
+
+    assert (log, world.status(run)) == (["undone"], WorkflowStatus.FAILED)
+
+
+@contextlib.contextmanager
+def without_code() -> Iterator[None]:
+    """Be a worker from before the deploy."""
+    known = dict(registry._versions)
+    registry._versions.clear()
+    try:
+        yield
+    finally:
+        registry._versions.update(known)
 
 
 def test_a_deadline_ends_a_run_that_never_pauses(world: World) -> None:

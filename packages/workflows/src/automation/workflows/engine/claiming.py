@@ -8,8 +8,9 @@ from automation.workflows.authoring.contexts import merge
 from automation.workflows.authoring.definitions import StepDefinition, WorkflowDefinition
 from automation.workflows.authoring.payloads import JsonObject
 from automation.workflows.authoring.wakes import WakeKind
+from automation.workflows.engine.deadlines import past_deadline
 from automation.workflows.engine.faults import fault
-from automation.workflows.engine.fitting import Absent, Found, definition_of, fit
+from automation.workflows.engine.fitting import Absent, Found, fit
 from automation.workflows.engine.hints import Hints
 from automation.workflows.engine.moving import Mover
 from automation.workflows.engine.runtime import STALE_TRIES, Runtime
@@ -84,6 +85,8 @@ class Claimer:
 
     def prepare(self, run: Run) -> tuple[Transition, Claim | None]:
         """Return the move that takes a READY or due run, and the claim it makes; or the move that says why not."""
+        if (over := past_deadline(self._runtime, run)) is not None:
+            return over, None
         now = self._runtime.now()
         moves: list[Transition] = []
         if run.status is WorkflowStatus.WAITING:
@@ -107,10 +110,6 @@ class Claimer:
         )
 
     def _taken(self, run: Run, now: datetime) -> tuple[Transition, Claim | None]:
-        if run.deadline_at is not None and run.deadline_at <= now:
-            definition = definition_of(self._runtime.registry, run)
-            position = self._runtime.mailbox.position()
-            return decide(run, causes.DeadlinePassed(position=position), definition, now), None
         match fit(self._runtime.registry, run):
             case Absent() as absent:
                 return decide(run, self.missing(run, absent, now), None, now), None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from automation.workflows.authoring.targets import unknown_step
 from automation.workflows.engine.buffer import Order
+from automation.workflows.engine.deadlines import past_deadline
 from automation.workflows.engine.fitting import definition_of
 from automation.workflows.engine.moving import Mover
 from automation.workflows.engine.runtime import STALE_TRIES, Runtime
@@ -114,6 +115,8 @@ class Operator:
         now = self._runtime.now()
         moves = [decide(run, causes.Resumed(), None, now)]
         resumed = moves[0].after
+        if resumed.status is not WorkflowStatus.RUNNING and (over := past_deadline(self._runtime, resumed)):
+            return fold(moves[0], over)
         if resumed.status is not WorkflowStatus.WAITING:
             return moves[0]
         if resumed.wait is not None and resumed.wait.signal:

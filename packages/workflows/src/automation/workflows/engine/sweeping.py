@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from automation.workflows.engine.claiming import Claimer
+from automation.workflows.engine.deadlines import past_deadline
 from automation.workflows.engine.delivering import Postman
 from automation.workflows.engine.faults import fault
 from automation.workflows.engine.fitting import Absent, definition_of, fit
@@ -84,8 +85,9 @@ class Sweeper:
 
     def _row(self, run: Run) -> str:
         match run.status:
-            case WorkflowStatus.READY | WorkflowStatus.WAITING if self._is_past_deadline(run):
-                return self._deadline(run)
+            case WorkflowStatus.READY | WorkflowStatus.WAITING if over := past_deadline(self._runtime, run):
+                self._mover.apply([over])
+                return "passed" if over.after.status is run.status else "failed"
             case WorkflowStatus.READY:
                 return self._hint_again(run)
             case WorkflowStatus.WAITING:
@@ -130,18 +132,6 @@ class Sweeper:
             return self._move(run, cause, "passed")
         self._operator.let_go_on(run)
         return "resumed"
-
-    def _is_past_deadline(self, run: Run) -> bool:
-        return run.deadline_at is not None and run.deadline_at <= self._runtime.now()
-
-    def _deadline(self, run: Run) -> str:
-        """Fail the run, by code that knows whether it has an `@on_fail` step; else leave it to another worker."""
-        definition = definition_of(self._runtime.registry, run)
-        if definition is None:
-            return self._move(run, causes.Postponed(until=self._runtime.now() + self._runtime.policy.rehint), "passed")
-        position = self._runtime.mailbox.position()
-        self._mover.move(run, causes.DeadlinePassed(position=position), definition)
-        return "failed"
 
     def _move(self, run: Run, cause: Cause, done: str) -> str:
         self._mover.move(run, cause)
