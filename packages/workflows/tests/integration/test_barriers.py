@@ -306,3 +306,38 @@ def test_a_step_that_touches_a_waiting_run_and_waits_itself_does_not_deadlock_wi
 
     assert WorkflowRun.objects.get(pk=step).lost_claims == 0
     assert WorkflowRun.objects.get(pk=victim).status == WorkflowStatus.CANCELLED
+
+
+def test_a_transaction_that_holds_one_waiting_run_keeps_no_other_signal_and_no_other_wait(
+    clock: StillClock, queue: Heap, events: ParcelEvents
+) -> None:
+    """A web request pauses a run and then stays in its transaction; a delivery to that run has to wait for it."""
+    with fault_points():
+        held = engine.start("meeting", how="wait").id
+        other = engine.start("waiter").id
+        queue.work_off()
+        send_undelivered()
+        request = Actor(partial(engine.pause, held))
+        delivery = Actor(partial(engine._sweeper._postman.deliver, "meet", 500), hold="deliver.before_commit")
+        request.strike()
+        delivery.strike()
+        assert delivery.was_blocked
+
+        sender = Actor(partial(engine.signal, "ops:window_open", {"foo": 1}), hold="start.before_commit")
+        late = engine.start("meeting", how="wait").id
+        waiting = Actor(partial(engine.execute_step, late), hold="start.before_commit")
+        for actor in (sender, waiting):
+            actor.strike()
+
+        assert not sender.was_blocked
+        assert WorkflowRun.objects.get(pk=other).status == WorkflowStatus.READY
+        assert not waiting.was_blocked
+        assert WorkflowRun.objects.get(pk=late).status == WorkflowStatus.WAITING
+        for actor in (request, delivery):
+            actor.release()
+        for actor in (request, delivery, sender, waiting):
+            actor.result()
+
+    assert WorkflowRun.objects.get(pk=held).status == WorkflowStatus.PAUSED
+    engine.resume(held)
+    assert WorkflowRun.objects.get(pk=held).status == WorkflowStatus.READY

@@ -93,17 +93,17 @@ MUTANTS: Sequence[Mutant] = (
         "            pass",
     ),
     Mutant(
-        "a delivery does not hold the lock of the name",
+        "a delivery allots positions without the lock of the name",
         "engine/delivering.py",
-        "        mailbox.lock(name)",
-        "        pass",
+        "            mailbox.lock(name)",
+        "            pass",
     ),
     Mutant(
         "a delivery that is not finished is settled as finished",
         "engine/delivering.py",
-        "            if woken >= size:\n                return woken, True\n",
-        "            mailbox.settle(placed, finished=True)\n"
-        "            if woken >= size:\n                return woken, True\n",
+        "            if woken >= size:\n                break\n",
+        "            self._runtime.mailbox.settle(signal, finished=True)\n"
+        "            if woken >= size:\n                break\n",
     ),
     Mutant(
         "a consumed signal leaves no receipt",

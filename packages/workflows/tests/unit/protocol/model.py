@@ -28,7 +28,7 @@ class Protocol:
     wait_lock: bool = True
     """It does so under the lock of the signal's name."""
     delivery_lock: bool = True
-    """A delivery holds that lock, too."""
+    """A delivery holds that lock, too, while it allots the place."""
     receipts: bool = True
     """A run remembers what it has consumed."""
     sweep: bool = True
@@ -77,7 +77,7 @@ class Sent(NamedTuple):
     """A signal's row, and its sender."""
 
     stage: str = "unsent"
-    """unsent, sending, posted, orphaned (its sender died before it delivered), delivered"""
+    """unsent, sending, posted, orphaned (its sender died before it delivered), placed, delivered"""
     place: int = 0
 
 
@@ -91,7 +91,7 @@ class Worker(NamedTuple):
 
 
 class Deliverer(NamedTuple):
-    """A delivery: it has taken a signal, or it has looked at the run as well."""
+    """A delivery: it has taken a signal and the name, allotted its place, gone on to wake, or looked at the run."""
 
     signal: int
     phase: str
@@ -139,7 +139,7 @@ def explore(model: Model, limit: int = 2_000_000) -> tuple[int, dict[str, State]
         state = pending.pop()
         for name in _violations(model, state):
             broken.setdefault(name, state)
-        for after in _steps(model, state):
+        for after in map(_canonical, _steps(model, state)):
             if after not in before:
                 before[after] = []
                 pending.append(after)
@@ -149,6 +149,18 @@ def explore(model: Model, limit: int = 2_000_000) -> tuple[int, dict[str, State]
     for state in _hopeless(before):
         broken.setdefault(f"stuck {state.run.status}", state)
     return len(before), broken
+
+
+def _canonical(state: State) -> State:
+    """Return the state with those who are alike in one order: which of two workers does something is all the same."""
+    (one, two), (three, four) = state.workers, state.deliverers
+    workers = (two, one) if _is_before(two, one) else state.workers
+    deliverers = (four, three) if _is_before(four, three) else state.deliverers
+    return state._replace(workers=workers, deliverers=deliverers)
+
+
+def _is_before(one: tuple[Any, ...] | None, other: tuple[Any, ...] | None) -> bool:
+    return one is not None and (other is None or one < other)
 
 
 def _violations(model: Model, state: State) -> Iterator[str]:
@@ -278,27 +290,60 @@ def _send(model: Model, state: State, index: int) -> Next:
 
 
 def _begin_delivery(model: Model, state: State, index: int) -> Next:
-    """A delivery takes the first signal of a name that is not delivered."""
+    """A delivery takes the first signal of a name that has no place yet, or goes on where another one has died."""
     stages = {"posted", "orphaned"} if model.protocol.delivery_by_sweep else {"posted"}
     for name in dict.fromkeys(model.names):
         posted = [at for at, sent in enumerate(state.sent) if sent.stage in stages and model.names[at] == name]
-        if not posted or (model.protocol.delivery_lock and _name_is_locked(model, state, name)):
-            continue
-        for signal in posted[:1] if model.protocol.order else posted:
-            yield state._replace(deliverers=_with(state.deliverers, index, Deliverer(signal, "taken")))
+        if posted and not (model.protocol.delivery_lock and _name_is_locked(model, state, name)):
+            for signal in posted[:1] if model.protocol.order else posted:
+                yield _delivering(state, index, Deliverer(signal, "taken"))
+        if model.protocol.delivery_by_sweep:
+            yield from _go_on(model, state, index, name)
+
+
+def _go_on(model: Model, state: State, index: int, name: str) -> Next:
+    """A delivery turns to the first signal of a name that has its place."""
+    placed = [
+        (sent.place, at) for at, sent in enumerate(state.sent) if sent.stage == "placed" and model.names[at] == name
+    ]
+    for _, signal in sorted(placed)[:1] if model.protocol.order else placed:
+        yield _delivering(state, index, Deliverer(signal, "waking"))
 
 
 def _deliver(model: Model, state: State, index: int, deliverer: Deliverer) -> Next:
     if state.crashes:
-        yield state._replace(deliverers=_with(state.deliverers, index, None), crashes=state.crashes - 1)
-    if deliverer.phase == "taken":
-        if not _row_is_locked(state) and not any(other and other.place for other in state.deliverers):
-            yield _looked(model, state, index, deliverer)
-        return
+        yield _delivering(state._replace(crashes=state.crashes - 1), index, None)
+    match deliverer.phase:
+        case "taken":
+            # The row with the highest place is locked by whoever has allotted one, until its commit.
+            if not any(other and other.phase == "placing" for other in state.deliverers):
+                place = state.sent[deliverer.signal].place or _highest(state) + 1
+                yield _delivering(state, index, deliverer._replace(phase="placing", place=place))
+        case "placing":
+            yield from _placed(model, state, index, deliverer)
+        case "waking":
+            # It waits here for whoever holds the run, and holds nothing that others want.
+            if not _row_is_locked(state):
+                place = state.sent[deliverer.signal].place
+                seen = _seen(model, state, deliverer.signal, place)
+                yield _delivering(state, index, deliverer._replace(phase="looked", place=place, seen=seen))
+        case _:
+            yield from _delivered(state, index, deliverer)
+
+
+def _placed(model: Model, state: State, index: int, deliverer: Deliverer) -> Next:
+    """The place is committed and the name is free; the delivery goes on to the first that has a place."""
+    sent = state.sent[deliverer.signal]
+    if sent.stage in {"posted", "orphaned"}:
+        sent = sent._replace(stage="placed", place=deliverer.place)
+    done = state._replace(sent=_with(state.sent, deliverer.signal, sent))
+    idle = _delivering(done, index, None)
+    yield from list(_go_on(model, done, index, model.names[deliverer.signal])) or [idle]
+
+
+def _delivered(state: State, index: int, deliverer: Deliverer) -> Next:
     sent = state.sent[deliverer.signal]._replace(stage="delivered", place=deliverer.place)
-    done = state._replace(
-        deliverers=_with(state.deliverers, index, None), sent=_with(state.sent, deliverer.signal, sent)
-    )
+    done = _delivering(state._replace(sent=_with(state.sent, deliverer.signal, sent)), index, None)
     if deliverer.seen < 0:
         yield done
     else:
@@ -306,14 +351,15 @@ def _deliver(model: Model, state: State, index: int, deliverer: Deliverer) -> Ne
         yield from _woken(woken, deliverer.signal, deliverer.place)
 
 
-def _looked(model: Model, state: State, index: int, deliverer: Deliverer) -> State:
-    """The delivery allots the place and looks for the run; a run that waits is locked until the commit."""
-    sent = state.sent[deliverer.signal]
-    place = sent.place or _highest(state) + 1
-    wanted = _wanted(model, state) == model.names[deliverer.signal]
-    waits = state.run.status == WAITING and wanted and _counts(model, state, deliverer.signal, place)
-    looked = deliverer._replace(phase="looked", place=place, seen=state.run.revision if waits else -1)
-    return state._replace(deliverers=_with(state.deliverers, index, looked))
+def _delivering(state: State, index: int, deliverer: Deliverer | None) -> State:
+    return state._replace(deliverers=_with(state.deliverers, index, deliverer))
+
+
+def _seen(model: Model, state: State, signal: int, place: int) -> int:
+    """Return the revision of the run if it waits for the signal; it is then locked until the commit."""
+    wanted = _wanted(model, state) == model.names[signal]
+    waits = state.run.status == WAITING and wanted and _counts(model, state, signal, place)
+    return state.run.revision if waits else -1
 
 
 def _match(model: Model, state: State, name: str) -> int:
@@ -321,7 +367,7 @@ def _match(model: Model, state: State, name: str) -> int:
     found = [
         (sent.place, at)
         for at, sent in enumerate(state.sent)
-        if sent.stage == "delivered" and model.names[at] == name and _counts(model, state, at, sent.place)
+        if sent.stage in {"placed", "delivered"} and model.names[at] == name and _counts(model, state, at, sent.place)
     ]
     return min(found)[1] if found else -1
 
@@ -374,7 +420,8 @@ def _row_is_locked(state: State) -> bool:
 
 def _name_is_locked(model: Model, state: State, name: str) -> bool:
     if model.protocol.delivery_lock and any(
-        deliverer is not None and model.names[deliverer.signal] == name for deliverer in state.deliverers
+        deliverer is not None and deliverer.phase in {"taken", "placing"} and model.names[deliverer.signal] == name
+        for deliverer in state.deliverers
     ):
         return True
     holds = model.protocol.wait_lock and _wanted(model, state) == name

@@ -1,7 +1,7 @@
 """Delivering signals: name by name, in the order of sending, a batch of waiting runs per transaction."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from automation.workflows.engine.faults import fault
@@ -33,13 +33,11 @@ class Postman:
 
     def deliver(self, name: str, limit: int) -> int:
         """Wake at most `limit` runs by the signals of one name; return how many were woken."""
-        woken = 0
-        while woken < limit:
-            size = min(self._runtime.policy.batch, limit - woken)
-            count, is_more = self._batch_until_fresh(name, size)
+        woken, is_more = 0, True
+        while woken < limit and is_more:
+            signals = self._placed(name)
+            count, is_more = self._batch_until_fresh(signals, min(self._runtime.policy.batch, limit - woken))
             woken += count
-            if not is_more:
-                break
         return woken
 
     def _now_or_by_sweep(self, names: tuple[str, ...]) -> None:
@@ -50,36 +48,57 @@ class Postman:
                 # The signal is stored and its sender is done: whatever the storage raises is the sweep's to repeat.
                 logger.exception("Signal %r could not be delivered now; the sweep will.", name)
 
-    def _batch_until_fresh(self, name: str, size: int) -> tuple[int, bool]:
+    def _placed(self, name: str) -> Sequence[Signal]:
+        """Give signals their positions, in a transaction that waits for no run; return them in that order.
+
+        Once it has committed, a step that begins to wait finds these signals itself.
+        """
+        mailbox = self._runtime.mailbox
+        with self._runtime.storage.transaction():
+            mailbox.lock(name)
+            placed = [
+                mailbox.settle(signal, finished=False) if signal.position is None else signal
+                for signal in mailbox.undelivered(_SIGNALS, name=name)
+            ]
+            fault("place.before_commit")
+        fault("place.after_commit")
+        return sorted(placed, key=_position)
+
+    def _batch_until_fresh(self, signals: Sequence[Signal], size: int) -> tuple[int, bool]:
+        """Wake one batch; tell how many, and whether there may be more of this name."""
+        if not signals:
+            return 0, False
         for _ in range(STALE_TRIES):
             try:
                 with self._runtime.storage.transaction():
-                    result = self._batch(name, size)
+                    woken = self._batch(signals, size)
                     fault("deliver.before_commit")
             except StaleRun:
                 continue
             fault("deliver.after_commit")
-            return result
+            return woken, woken >= size or len(signals) == _SIGNALS
         # Somebody else was faster each time; what is left is found by the next delivery of this name.
         return 0, False
 
-    def _batch(self, name: str, size: int) -> tuple[int, bool]:
-        """Wake one batch; tell how many, and whether there is more of this name."""
-        mailbox = self._runtime.mailbox
-        mailbox.lock(name)
-        signals = mailbox.undelivered(_SIGNALS, name=name)
+    def _batch(self, signals: Sequence[Signal], size: int) -> int:
+        """Wake as many as there are, up to `size`. Another delivery of the same signals may be at it as well.
+
+        It may wait for whoever holds one of the runs, and holds neither the name nor the positions meanwhile.
+        """
         woken = 0
         for signal in signals:
-            placed = mailbox.settle(signal, finished=False) if signal.position is None else signal
-            count = self._wake(placed, size - woken)
-            woken += count
+            woken += self._wake(signal, size - woken)
             if woken >= size:
-                return woken, True
-            mailbox.settle(placed, finished=True)
-        return woken, len(signals) == _SIGNALS
+                break
+            self._runtime.mailbox.settle(signal, finished=True)
+        return woken
 
     def _wake(self, signal: Signal, size: int) -> int:
         now = self._runtime.now()
         waiting = self._runtime.mailbox.waiters(signal, size)
         self._mover.apply([decide(run, heard(signal), None, now) for run in waiting])
         return len(waiting)
+
+
+def _position(signal: Signal) -> int:
+    return signal.position or 0

@@ -16,6 +16,8 @@ POINTS = (
     "finish.after_commit",
     "failure.before_commit",
     "failure.after_commit",
+    "place.before_commit",
+    "place.after_commit",
     "deliver.before_commit",
     "deliver.after_commit",
     "sweep.before_row",

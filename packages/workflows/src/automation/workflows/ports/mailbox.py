@@ -1,9 +1,14 @@
 """Where signals are kept, and how a wait and a signal that come together find each other.
 
 The protocol. Sending only inserts a row, in the sender's transaction, and locks no run. Delivering happens later, in
-short transactions of its own: lock the signal's name, allot its position, wake a batch of waiters, and again until none
-is left. A step that is about to wait locks the same name, looks for a delivered signal that it has not consumed, and
-only then commits its wait. Whoever gets the lock second sees what the first one wrote, so neither can miss the other.
+short transactions of its own: first lock the signal's name and allot its position, and then, in the next ones, wake a
+batch of waiters, and again until none is left. A step that is about to wait locks the same name, looks for a signal
+with a position that it has not consumed, and only then commits its wait. Whoever gets the lock second sees what the
+first one wrote, so neither can miss the other: a wait that came first is found by the delivery, and one that comes
+second finds the signal.
+
+Waking needs no lock but those of the runs. It may have to wait for one that a slow transaction holds, and as it holds
+neither the name nor the positions by then, no other signal waits with it.
 """
 
 from collections.abc import Sequence
