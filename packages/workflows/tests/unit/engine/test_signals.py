@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from automation.workflows.core import (
     ANY,
     EntityRef,
+    Retry,
     WorkflowStatus,
     complete,
     get_context,
@@ -327,6 +328,52 @@ def test_what_is_not_json_is_refused_with_its_path_before_any_write(world: World
         world.engine.signal("x", payload)  # type: ignore[arg-type]
 
     assert world.storage.signals() == []
+
+
+def test_a_payload_is_sent_as_it_was_when_it_was_given(world: World) -> None:
+    @workflow("sender")
+    class Sender:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True)
+        def run(self):
+            payload: dict[str, object] = {"pair": (1, 2)}
+            for n in range(3):
+                payload["n"] = n
+                world.engine.signal("tick", payload)
+            payload["n"] = object()
+            return complete()
+
+    run = world.engine.start("sender")
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+    assert [signal.payload for signal in world.storage.signals()] == [{"pair": [1, 2], "n": n} for n in range(3)]
+
+
+def test_what_one_step_does_to_its_payload_is_nothing_to_another_run_or_attempt(world: World) -> None:
+    @workflow("listener", default_retry=Retry(max_attempts=2))
+    class Listener:
+        class Context(BaseModel):
+            seen: list[int] = []
+
+        @step(start=True)
+        def run(self):
+            return wait("x", then=self.hear)
+
+        @step()
+        def hear(self):
+            payload = get_wake().payload
+            payload["items"].append(1)
+            get_context().seen = list(payload["items"])
+            if get_wake().attempt == 1:
+                raise RuntimeError
+            return complete()
+
+    runs = [world.engine.start("listener") for _ in range(2)]
+    world.engine.signal("x", {"items": []})
+    world.advance(minutes=1)
+
+    assert [world.data(run) for run in runs] == [{"seen": [1]}, {"seen": [1]}]
 
 
 def test_a_payload_nested_ten_thousand_deep_is_refused_without_recursion(world: World) -> None:

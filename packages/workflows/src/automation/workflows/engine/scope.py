@@ -1,6 +1,7 @@
 """One attempt of one step while it runs: what `get_context`, `get_wake`, `heartbeat` and buffered verbs reach."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -50,7 +51,8 @@ def running_scope() -> Scope | None:
 
 
 def visible_wake(run: Run) -> Wake:
-    """Return the visit's wake as this attempt of it sees it."""
+    """Return the visit's wake as this attempt of it sees it, with a payload of its own."""
     wake = run.wake or first_wake(run.id)
+    wake = replace(wake, payload=deepcopy(wake.payload))
     attempt = run.attempt + run.lost_claims + 1
     return wake if attempt == 1 else replace(wake, kind=WakeKind.RETRY, attempt=attempt)

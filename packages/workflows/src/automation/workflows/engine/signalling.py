@@ -1,5 +1,6 @@
 """Sending a signal: checked, stored in the sender's transaction, delivered after its commit."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -60,7 +61,9 @@ class Signaller:
         if not isinstance(payload, dict):
             raise PayloadError(f"payload is a {type(payload).__name__}. Send a dict with text keys, or nothing.")
         check_json(payload, self._runtime.policy.payload)
-        return payload
+        # A copy: what the sender does to its own dict afterwards is neither checked nor meant.
+        copied: dict[str, Any] = json.loads(json.dumps(payload))
+        return copied
 
     def _check_fits(self, run: Run | None, signal: Signal) -> None:
         """With one receiver, its Context can be asked at once; without its code at hand, it is asked at delivery.
