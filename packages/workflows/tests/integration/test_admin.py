@@ -121,6 +121,20 @@ def test_the_context_and_the_errors_are_for_those_who_may_see_them(clock: StillC
     assert client_of(reader).get(reverse(PAGE, args=[row.pk])).content.decode().count("iban") == 3
 
 
+def test_a_reason_is_told_up_to_the_type_of_the_exception_to_those_who_may_not_see_more(
+    clock: StillClock, queue: Heap, staff: User
+) -> None:
+    row = a_failed_run(queue)
+    WorkflowRun.objects.filter(pk=row.pk).update(why="attempt 2 at 09:00, after ValueError: no account iban: 7")
+    reader = a_user("view_workflowrun", "view_workflowcontext")
+
+    for page in (reverse(LIST), reverse(PAGE, args=[row.pk])):
+        short, full = (client_of(user).get(page).content.decode() for user in (staff, reader))
+        assert "attempt 2 at 09:00, after ValueError<" in short
+        assert "iban" not in short
+        assert "after ValueError: no account iban: 7" in full
+
+
 def test_the_page_shows_the_timeline(clock: StillClock, queue: Heap, staff: User) -> None:
     run = engine.start("chain", steps=3)
     queue.work_off()

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.apps import apps
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import BooleanField, QuerySet, Value
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
@@ -208,8 +208,9 @@ class WorkflowRunAdmin(_OnlyLooking):
     # What is shown
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WorkflowRun]:
-        """Leave on the database what the list does not show: Contexts may be large."""
-        rows = super().get_queryset(request)
+        """Note on each row whether its reader may see what steps said, and leave on the database what is not shown."""
+        may_see = Value(request.user.has_perm(_SEE_CONTEXT), output_field=BooleanField())
+        rows: QuerySet[WorkflowRun] = super().get_queryset(request).annotate(shows_details=may_see)
         is_list = request.resolver_match is not None and str(request.resolver_match.url_name).endswith("_changelist")
         return rows.defer("data", "wake", "error") if is_list else rows
 
@@ -219,14 +220,6 @@ class WorkflowRunAdmin(_OnlyLooking):
             return self.fieldsets
         return [fieldset for fieldset in self.fieldsets if "context" not in fieldset[1]["fields"]]
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> WorkflowRun | None:
-        """Note on the row whether its reader may see what steps said."""
-        run = super().get_object(request, object_id, from_field)
-        if isinstance(run, WorkflowRun):
-            run.shows_details = request.user.has_perm(_SEE_CONTEXT)  # type: ignore[attr-defined]
-            return run
-        return None
-
     @admin.display(description=_("run"), ordering="id")
     def short_id(self, run: WorkflowRun) -> str:
         """Return the part of the id that differs."""
@@ -234,8 +227,9 @@ class WorkflowRunAdmin(_OnlyLooking):
 
     @admin.display(description=_("why it is not moving"))
     def why_not_moving(self, run: WorkflowRun) -> str:
-        """Return the stored reason."""
-        return run.why or ("" if run.next_at else gettext("it has ended"))
+        """Return the stored reason; what an exception said belongs to those who may see Contexts."""
+        why = run.why if getattr(run, "shows_details", False) else _without_message(run.why)
+        return why or ("" if run.next_at else gettext("it has ended"))
 
     @admin.display(description=_("next check at"), ordering="next_at")
     def due(self, run: WorkflowRun) -> str:
@@ -317,6 +311,12 @@ class WorkflowSignalAdmin(_OnlyLooking):
         """Add the payload for those who may see it."""
         may_see = request.user.has_perm(_SEE_CONTEXT)
         return [*self.fields, "payload"] if may_see else list(self.fields)
+
+
+def _without_message(why: str) -> str:
+    """Return a reason up to the type of the exception that it quotes: `attempt 2 at 09:00, after ValueError`."""
+    told, after, error = why.partition(", after ")
+    return f"{told}{after}{error.partition(':')[0]}"
 
 
 def _shown(moment: datetime | None) -> str:

@@ -653,7 +653,9 @@ def test_a_validator_or_an_upgrade_that_breaks_pauses_the_run_until_it_is_mended
     for _ in range(3):
         world.advance(seconds=60)
 
-    assert "upgrade_context raised KeyError: 'title'" in world.stored(run).why
+    assert world.stored(run).why == "the stored Context does not fit: upgrade_context raised KeyError"
+    told = [record for record in caplog.records if record.exc_info and "upgrade_context" in record.getMessage()]
+    assert len(told) <= 1, "it is looked at every minute, and told once"
 
     define()
     world.advance(seconds=60)

@@ -10,7 +10,6 @@ from automation.workflows.authoring.contexts import load, problems, stored_data
 from automation.workflows.authoring.definitions import WorkflowDefinition
 from automation.workflows.authoring.payloads import JsonObject
 from automation.workflows.authoring.registry import Registry
-from automation.workflows.engine.errors_text import summarise
 from automation.workflows.runs.values import Pause, Run
 
 __all__ = ["Absent", "Fit", "Found", "definition_of", "fit"]
@@ -96,7 +95,7 @@ def _upgraded(definition: WorkflowDefinition, run: Run) -> Fit | None:
                 exc_info=True,
                 extra={"run_id": str(run.id)},
             )
-        return _unfit(f"upgrade_context raised {summarise(error)}")
+        return _unfit(f"upgrade_context raised {type(error).__name__}")
     if data is None:
         return None
     try:
