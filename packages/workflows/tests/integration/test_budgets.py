@@ -11,7 +11,9 @@ import pytest
 from django.db import connection, connections
 
 from automation.workflows.core import engine
-from automation.workflows.models import WorkflowRun, WorkflowStatus
+from automation.workflows.models import WorkflowRun, WorkflowSignal, WorkflowStatus
+from automation.workflows.rows import signal_from_row
+from automation.workflows.runs.values import StandingWait
 from tests.integration.conftest import DATABASE, Heap, ParcelEvents, StillClock
 from tests.parcelapp.models import Parcel
 
@@ -114,6 +116,38 @@ def test_a_signal_to_thousands_of_waiting_runs_costs_a_few_statements_for_each_f
     # The caller wakes the first 500 itself: one post, one batch.
     assert len(sending.statements) <= 15
     assert len(sweeping.statements) <= 10 * (WAITERS // 500) + 10
+
+
+def test_those_who_wait_for_the_name_and_not_for_the_signal_are_looked_at_in_pages(
+    clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They began to wait after it was delivered: nothing but a look at each wait can tell."""
+    engine.signal("ops:window_open", {"foo": 1})
+    plant_waiters(300)
+    storage = engine._starter._runtime.storage
+    signal = signal_from_row(WorkflowSignal.objects.get())
+
+    with spending(monkeypatch) as spent, storage.transaction():
+        assert list(storage.mailbox.waiters(signal, 1)) == []
+
+    assert len(spent.statements) <= 10
+
+
+def test_a_wait_since_an_hour_ago_does_not_read_what_is_older(
+    clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = clock.now() - timedelta(days=2)
+    WorkflowSignal.objects.bulk_create(
+        WorkflowSignal(signal_id=uuid4(), name="ops:window_open", sent_at=old, position=number, pending=None)
+        for number in range(1, 501)
+    )
+    storage = engine._starter._runtime.storage
+    wait = StandingWait(signal="ops:window_open", sent_after=clock.now() - timedelta(hours=1))
+
+    with spending(monkeypatch) as spent, storage.transaction():
+        assert storage.mailbox.matching(uuid4(), wait) is None
+
+    assert len(spent.statements) <= 2
 
 
 def test_a_date_edit_moves_all_its_reserved_starts_in_one_statement(

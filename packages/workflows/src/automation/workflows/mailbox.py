@@ -25,7 +25,8 @@ __all__ = ["DjangoMailbox"]
 
 _POSITION_ROW = 1
 _PAGE = 100
-"""Signals looked at together when a wait begins; nearly always the first one decides."""
+"""Signals looked at together when a wait begins, of which nearly always the first decides, and the least number of
+waiting runs looked at together."""
 
 
 class DjangoMailbox:
@@ -95,17 +96,18 @@ class DjangoMailbox:
         """Find waiters by index, then lock them in the order of their ids. Fewer than `limit`: there are no more."""
         found: list[Run] = []
         last: UUID | None = None
+        size = max(limit, _PAGE)
         while len(found) < limit:
-            wanted = limit - len(found)
             candidates = self._waiting(signal)
             if last is not None:
                 candidates = candidates.filter(pk__gt=last)
-            ids = list(candidates.order_by("pk").values_list("pk", flat=True)[:wanted])
+            # A whole page each time, also for the last few that are wanted: many may wait for the name, and few match.
+            ids = list(candidates.order_by("pk").values_list("pk", flat=True)[:size])
             found += self._locked(signal, ids)
-            if len(ids) < wanted:
+            if len(ids) < size:
                 break
             last = ids[-1]
-        return found
+        return found[:limit]
 
     def settle(self, signal: Signal, *, finished: bool) -> Signal:
         """Allot the position under the lock of its row; delivery once finished stays finished."""
@@ -131,22 +133,32 @@ class DjangoMailbox:
 
     def _delivered(self, run_id: UUID, wait: StandingWait) -> Iterator[WorkflowSignal]:
         """Yield delivered signals that may end the wait, by position: addressed ones and broadcasts."""
-        delivered = WorkflowSignal.objects.using(self._alias).filter(
-            ~Exists(WorkflowReceipt.objects.filter(run_id=run_id, signal_id=OuterRef("signal_id"))), name=wait.signal
-        )
-        found = delivered.filter(run_id=run_id, position__gt=wait.run_after)
-        if wait.key:
-            about = SignalAddress.objects.filter(digest=address_digest(wait.signal, wait.key)).values("signal_id")
-            found = found.union(delivered.filter(run_id=None, position__gt=wait.addressed_after, signal_id__in=about))
-        if not wait.key or wait.entity_type:
-            found = found.union(delivered.filter(run_id=None, position__gt=wait.broadcasts_after))
         last = 0
         while True:
-            page = list(found.order_by("position")[last : last + _PAGE])
+            page = list(self._found(run_id, wait, last).order_by("position")[:_PAGE])
             yield from page
             if len(page) < _PAGE:
                 return
-            last += _PAGE
+            last = page[-1].position or last
+
+    def _found(self, run_id: UUID, wait: StandingWait, last: int) -> QuerySet[WorkflowSignal]:
+        """Narrow to what may end the wait, beyond the position `last`."""
+        delivered: QuerySet[WorkflowSignal] = WorkflowSignal.objects.using(self._alias).filter(
+            ~Exists(WorkflowReceipt.objects.filter(run_id=run_id, signal_id=OuterRef("signal_id"))), name=wait.signal
+        )
+        if wait.sent_after is not None:
+            delivered = delivered.filter(sent_at__gte=wait.sent_after)
+
+        def after(position: int) -> QuerySet[WorkflowSignal]:
+            return delivered.filter(position__gt=max(position, last))
+
+        found = after(wait.run_after).filter(run_id=run_id)
+        if wait.key:
+            about = SignalAddress.objects.filter(digest=address_digest(wait.signal, wait.key)).values("signal_id")
+            found = found.union(after(wait.addressed_after).filter(run_id=None, signal_id__in=about))
+        if not wait.key or wait.entity_type:
+            found = found.union(after(wait.broadcasts_after).filter(run_id=None))
+        return found
 
     def _waiting(self, signal: Signal) -> QuerySet[WorkflowRun]:
         """Narrow to runs whose wait asks for what the signal is about, by the index on the waits."""
