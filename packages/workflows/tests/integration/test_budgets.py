@@ -118,6 +118,22 @@ def test_a_signal_to_thousands_of_waiting_runs_costs_a_few_statements_for_each_f
     assert len(sweeping.statements) <= 10 * (WAITERS // 500) + 10
 
 
+def test_a_parent_that_is_cancelled_takes_its_children_along_in_one_commit(
+    clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = engine.start("parent", children=50)
+    engine.execute_step(run.id)
+
+    with spending(monkeypatch) as spent:
+        engine.cancel(run.id)
+
+    assert WorkflowRun.objects.cancelled().count() == 51
+    # Each is read by itself, and all are written together.
+    assert len(spent.statements) <= 50 + 15
+    assert spent.commits == 1
+    assert not WorkflowSignal.objects.exists()
+
+
 def test_those_who_wait_for_the_name_and_not_for_the_signal_are_looked_at_in_pages(
     clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch
 ) -> None:

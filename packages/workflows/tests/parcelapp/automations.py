@@ -18,6 +18,7 @@ from automation.workflows.core import (
     get_wake,
     goto,
     run_child,
+    run_children,
     sleep,
     step,
     wait,
@@ -198,14 +199,15 @@ class Transfer:
 
 @workflow("parent")
 class Parent:
-    """Starts a child and ends when it has ended."""
+    """Starts children and ends when they have ended."""
 
     class Context(BaseModel):
         label: str = ""
+        children: int = 1
 
     @step(start=True)
     def begin(self):
-        return run_child("chain", then=self.joined, steps=2)
+        return run_children([run_child("chain", steps=2)] * get_context().children, then=self.joined)
 
     @step()
     def joined(self):

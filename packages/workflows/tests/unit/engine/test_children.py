@@ -191,6 +191,42 @@ def test_grandchildren_are_cancelled_too(world: World) -> None:
     assert {each.status for each in world.storage.runs()} == {WorkflowStatus.CANCELLED}
 
 
+def test_three_hundred_generations_are_cancelled_without_recursion(world: World) -> None:
+    world.with_queue()
+
+    @workflow("elder")
+    class Elder:
+        class Context(BaseModel):
+            younger: int
+
+        @step(start=True)
+        def run(self):
+            younger = get_context().younger
+            return run_child("elder", younger=younger - 1) if younger else wait("nothing")
+
+    eldest = world.engine.start("elder", younger=300)
+    for _ in range(301):
+        ready = next(run for run in world.storage.runs() if run.status is WorkflowStatus.READY)
+        world.engine.execute_step(ready.id)
+
+    world.engine.cancel(eldest.id)
+
+    assert [run.status for run in world.storage.runs()] == [WorkflowStatus.CANCELLED] * 301
+    assert not world.storage.signals(), "none of them tells the one that called it off"
+
+
+def test_a_child_that_failed_and_lives_again_is_cancelled_with_its_parent(world: World) -> None:
+    family(fan=[{"how": "fail"}, {"how": "wait"}])
+    run = world.engine.start("parent")
+    failed = next(child for child in children(world) if child.status is WorkflowStatus.FAILED)
+    world.with_queue()
+    world.engine.retry(failed.id)
+
+    world.engine.cancel(run.id)
+
+    assert [child.status for child in children(world)] == [WorkflowStatus.CANCELLED] * 2
+
+
 @pytest.mark.parametrize(
     ("returns", "ends"),
     [

@@ -1,7 +1,7 @@
 """The one write path: apply with compare-and-set, then what the moves owe, all in the transaction that is open."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from uuid import UUID
@@ -44,11 +44,7 @@ class Mover:
         """Store transitions and do what they owe. Raises StaleRun. Call inside `storage.transaction()`."""
         if not transitions:
             return
-        ordered = sorted(transitions, key=lambda transition: transition.before.id)
-        self._runtime.storage.apply(ordered)
-        for transition in ordered:
-            _log(transition)
-        self._do([effect for transition in ordered for effect in transition.effects])
+        self._do([effect for transition in self._stored(transitions) for effect in transition.effects])
 
     def post(self, signals: Sequence[Signal]) -> None:
         """Store signals and have them delivered after the commit."""
@@ -69,28 +65,58 @@ class Mover:
         finally:
             _spared.reset(token)
 
-    def cancel(self, run_id: UUID, reason: str) -> bool:
-        """Cancel one run if it has not ended; return whether this did it."""
-        spared, reasons = _spared.get()
-        if run_id == spared:
-            reasons.append(reason)
-            return False
-        for _ in range(STALE_TRIES):
-            run = self._runtime.storage.load(run_id)
-            if run is None or run.status.is_terminal:
-                return False
+    def _stored(self, transitions: Sequence[Transition]) -> Sequence[Transition]:
+        """Store moves, all or none, in the order of ids, in which everybody locks runs."""
+        ordered = sorted(transitions, key=lambda transition: transition.before.id)
+        self._runtime.storage.apply(ordered)
+        for transition in ordered:
+            _log(transition)
+        return ordered
+
+    def _cancel(self, orders: Sequence[CancelRuns]) -> None:
+        """Cancel runs with their children, a generation at a time: a family may be large, and deep.
+
+        None of them tells its parent that it has ended: that is the one that called it off.
+        """
+        while orders:
+            reasons = {run_id: order.reason for order in orders for run_id in order.run_ids}
+            moves = self._cancelled(reasons)
+            orders = [effect for move in moves for effect in move.effects if isinstance(effect, CancelRuns)]
+
+    def _cancelled(self, reasons: Mapping[UUID, str]) -> Sequence[Transition]:
+        """Cancel those that have not ended, together; one that was moved meanwhile by itself."""
+        spared, noted = _spared.get()
+        noted += [reason for run_id, reason in reasons.items() if run_id == spared]
+        moves = [move for run_id, reason in reasons.items() if run_id != spared and (move := self._end(run_id, reason))]
+        alone: list[Transition] = []
+        while moves:
             try:
-                self.move(run, causes.CancelRequested(reason=reason))
+                return [*alone, *self._stored(moves)]
+            except StaleRun as stale:
+                moves = [move for move in moves if move.before.id != stale.run_id]
+                alone += self._cancelled_alone(stale.run_id, reasons[stale.run_id])
+        return alone
+
+    def _cancelled_alone(self, run_id: UUID, reason: str) -> Sequence[Transition]:
+        for _ in range(STALE_TRIES):
+            move = self._end(run_id, reason)
+            if move is None:
+                return []
+            try:
+                return self._stored([move])
             except StaleRun:
                 continue
-            return True
         raise StaleRun(run_id, -1)
 
+    def _end(self, run_id: UUID, reason: str) -> Transition | None:
+        """Decide that a run is cancelled; None where it has ended already."""
+        run = self._runtime.storage.load(run_id)
+        if run is None or run.status.is_terminal:
+            return None
+        return decide(run, causes.CancelRequested(reason=reason), None, self._runtime.now())
+
     def _do(self, effects: Sequence[CancelRuns | Send | Enqueue]) -> None:
-        for effect in effects:
-            if isinstance(effect, CancelRuns):
-                for run_id in effect.run_ids:
-                    self.cancel(run_id, effect.reason)
+        self._cancel([effect for effect in effects if isinstance(effect, CancelRuns)])
         self.post([effect.signal for effect in effects if isinstance(effect, Send)])
         hints = [effect for effect in effects if isinstance(effect, Enqueue)]
         self._hints.give([hint.run_id for hint in hints if hint.run_after is None])

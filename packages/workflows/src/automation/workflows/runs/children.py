@@ -18,7 +18,7 @@ __all__ = [
     "gather",
     "gathering",
     "heard",
-    "pending_children",
+    "live_children",
 ]
 
 CHILDREN_PREFIX = "children:"
@@ -68,12 +68,16 @@ def heard(signal: Signal) -> ChildEnded | Signalled:
     return ChildEnded(signal=signal) if signal.name.startswith(CHILDREN_PREFIX) else Signalled(signal=signal)
 
 
-def pending_children(run: Run) -> tuple[UUID, ...]:
-    """Return the children that a waiting parent has out, in the order of their ids."""
+def live_children(run: Run) -> tuple[UUID, ...]:
+    """Return the children of a waiting parent that may be alive: those that are out, and those that failed.
+
+    Whoever failed may have been retried since.
+    """
     if not run.children_pending or run.wake is None or run.wake.payload is None:
         return ()
+    may_live = {None, WorkflowStatus.FAILED.value}
     entries = run.wake.payload["children"]
-    return tuple(sorted(UUID(entry["id"]) for entry in entries if entry["status"] is None))
+    return tuple(sorted(UUID(entry["id"]) for entry in entries if entry["status"] in may_live))
 
 
 def _entry(

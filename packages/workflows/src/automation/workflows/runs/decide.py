@@ -14,7 +14,7 @@ from automation.workflows.authoring.results import Complete
 from automation.workflows.authoring.wakes import Wake, WakeKind
 from automation.workflows.runs import causes
 from automation.workflows.runs.causes import Cause
-from automation.workflows.runs.children import children_why, ended_signal, gather, pending_children
+from automation.workflows.runs.children import children_why, ended_signal, gather, live_children
 from automation.workflows.runs.failing import failed, lost, raised
 from automation.workflows.runs.history import attempt_row
 from automation.workflows.runs.returning import returned
@@ -223,7 +223,7 @@ def _deferred(run: Run, cause: causes.Deferred) -> Run:
 def _owed(run: Run, after: Run, cause: Cause, now: datetime) -> tuple[Effect, ...]:
     """Return what every move of this kind owes: a hint, news for the parent, an end for the children."""
     effects: list[Effect] = []
-    children = pending_children(run)
+    children = live_children(run)
     if children and not after.children_pending and not isinstance(cause, causes.ChildEnded):
         effects.append(CancelRuns(run_ids=children, reason=f"its parent {run.id} went on without it"))
     if after.status.is_terminal:
