@@ -358,3 +358,26 @@ def test_save_that_stays_open_holds_up_no_other_call(clock, open_save, no_waitin
 
     assert made == {f"early {over.pk}", f"early {other.pk}"}
     assert Ledger.objects.count() == len(made), "what was moved or superseded meanwhile is not called"
+
+
+DEADLOCK = {
+    "postgresql": "DO $$ BEGIN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END $$",
+    "mysql": "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'Deadlock found'",
+}
+
+
+@pytest.mark.skipif(connection.vendor not in DEADLOCK, reason="SQLite has one writer, and so no deadlocks")
+def test_sync_that_loses_a_deadlock_begins_again(clock, monkeypatch):
+    Reservation.objects.bulk_create([Reservation(checkin_at=clock.now() + HOUR)])
+    carry_out, todo = syncing.carry_out, [1]
+
+    def lose(*args, **kwargs):
+        carry_out(*args, **kwargs)
+        if todo:
+            todo.pop()
+            with connection.cursor() as cursor:
+                cursor.execute(DEADLOCK[connection.vendor])
+
+    monkeypatch.setattr(syncing, "carry_out", lose)
+    assert Event.objects.sync(Reservation.objects.all()).created == 2
+    assert Event.objects.count() == 2

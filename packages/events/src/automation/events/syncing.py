@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, connections, transaction
 from django.db.models import Model, QuerySet
 
 from automation.events.conf import conf
@@ -21,6 +21,7 @@ from automation.events.registry import Declared, declared
 from automation.events.rows import batches, state_of, update_rows
 from automation.events.settling import Decision, carry_out, retire
 from automation.events.snapshots import snapshot
+from automation.events.transactions import was_taken_back
 
 __all__ = ["SyncReport", "sync", "sync_keys"]
 
@@ -78,11 +79,16 @@ def sync_keys(
 ) -> SyncReport:
     """Bring the rows of the entities with these primary keys in line, in one transaction."""
     clash: Exception | None = None
+    own = not connections[using].in_atomic_block
     for attempt in range(TRIES):
         try:
             with transaction.atomic(using=using):
                 return _sync_once(model, keys, ours, using=using, dry_run=dry_run, locked=attempt > 0)
         except (StaleEvent, IntegrityError) as error:
+            clash = error
+        except OperationalError as error:
+            if not own or not was_taken_back(error):
+                raise
             clash = error
     raise StaleEvent(f"The events of {model._meta.label} changed {TRIES} times while they were synced.") from clash
 

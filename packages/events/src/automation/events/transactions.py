@@ -1,13 +1,15 @@
-"""What is remembered for the length of one transaction of one connection."""
+"""Transactions: what is remembered for the length of one, and which ones the database took back by itself."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 
-__all__ = ["memory"]
+__all__ = ["memory", "was_taken_back"]
 
+TAKEN_BACK = frozenset({"40001", "40P01", 1020, 1213})
+"""Serialization failures and deadlocks: SQLSTATEs of PostgreSQL, numbers of MySQL and MariaDB."""
 ATTRIBUTE = "_automation_events_memory"
 
 
@@ -33,3 +35,8 @@ def memory(using: str) -> dict[Any, Any]:
         setattr(connection, ATTRIBUTE, kept)
         transaction.on_commit(kept, using=using, robust=True)
     return kept  # type: ignore[no-any-return]
+
+
+def was_taken_back(error: DatabaseError) -> bool:
+    """Return whether the database undid the whole transaction for the sake of another one: it may be tried again."""
+    return getattr(error.__cause__, "sqlstate", None) in TAKEN_BACK or bool(error.args and error.args[0] in TAKEN_BACK)
