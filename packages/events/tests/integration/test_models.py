@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core import serializers
-from django.db import connection
+from django.db import connection, transaction
 
 from automation.events import muted
+from automation.events.callbacks import on_event, on_event_cancelled
 from automation.events.models import Event, EventStatus
 from automation.events.services import event_processor
+from tests.counting import counted
 from tests.hotel.models import (
     Alarm,
     Animal,
@@ -17,6 +19,7 @@ from tests.hotel.models import (
     Country,
     Document,
     Dog,
+    Ledger,
     LoudDog,
     Meeting,
     Note,
@@ -55,6 +58,41 @@ def test_one_row_whether_it_is_saved_as_child_or_as_parent(clock):
     animal.save()
     event = Event.objects.get(event_name="animal_fed")
     assert event.at == animal.fed_at
+
+
+def test_child_saved_onto_a_parent_that_was_there_leaves_the_parents_events_alone(clock):
+    on_event(name="seen")(lambda event: Ledger.objects.create(entry=event.event_name))
+    on_event_cancelled(name="cancelled")(lambda event: Ledger.objects.create(entry=f"{event.event_name} cancelled"))
+    animal = Animal.objects.create(name="rex", fed_at=clock.now() + timedelta(hours=1))
+
+    dog = Dog(animal_ptr=animal, name="rex", fed_at=clock.now() + timedelta(hours=2), trained=True)
+    dog.save()
+
+    assert sorted(Ledger.objects.values_list("entry", flat=True)) == ["animal_seen", "dog_trained"]
+    assert Event.objects.get(event_name="animal_fed").at == dog.fed_at
+    assert Event.objects.count() == 3
+
+
+@pytest.mark.parametrize("gone", [[Dog], [Dog, Animal]], ids=["only the child's table", "both tables"])
+def test_child_whose_key_was_used_before_starts_afresh_where_its_rows_were_gone(clock, gone):
+    dog = Dog.objects.create(trained=True)
+    for model in gone:
+        model.objects.all()._raw_delete("default")
+
+    Dog(pk=dog.pk, animal_ptr_id=dog.pk, trained=True).save()
+
+    occurred = Event.objects.filter(status=EventStatus.OCCURRED)
+    assert occurred.filter(event_name="dog_trained").count() == 2
+    assert occurred.filter(event_name="animal_seen").count() == len(gone)
+
+
+def test_new_child_costs_one_statement_for_its_events(clock):
+    with counted() as found:
+        Dog.objects.create(fed_at=clock.now() + timedelta(hours=1), trained=False)
+    assert len([sql for sql in found.on("automation_events_event") if sql.startswith("INSERT")]) == 1
+    with transaction.atomic(), counted() as found:
+        Dog.objects.create()
+    assert len(found.on("automation_events_event")) == 1
 
 
 def test_proxy_declares_under_its_concrete_model_and_keeps_its_methods():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.apps import apps
@@ -33,6 +33,8 @@ class _Saving:
     instance: Model
     recorded: bool = False
     """A save of the same row inside it (by another receiver) has been recorded already."""
+    inserted: set[type[Model]] = field(default_factory=set)
+    """The models of several tables whose row of this instance it has inserted."""
 
 
 class _Local(threading.local):
@@ -60,6 +62,8 @@ def connect_model(model: type[Model]) -> None:
     post_delete.connect(_on_delete, sender=model, dispatch_uid=uid)
     if not hasattr(model.save_base, MARK):
         model.save_base = _in_one_transaction(model.save_base)  # type: ignore[method-assign]
+    if _has_several_tables(model) and not hasattr(model._save_table, MARK):  # type: ignore[attr-defined]
+        model._save_table = _noting_inserts(model._save_table)  # type: ignore[attr-defined]
 
 
 def _in_one_transaction(save_base: Callable[..., None]) -> Callable[..., None]:
@@ -82,6 +86,26 @@ def _in_one_transaction(save_base: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def _noting_inserts(save_table: Callable[..., bool]) -> Callable[..., bool]:
+    """Note into which tables a save inserts: `created` of `post_save` tells of the child's only."""
+
+    @functools.wraps(save_table)
+    def wrapped(self: Model, *args: Any, **kwargs: Any) -> bool:
+        updated = save_table(self, *args, **kwargs)
+        table = args[1] if len(args) > 1 else kwargs["cls"]
+        for save in _local.saves:
+            if save.instance is self and not updated:
+                save.inserted.add(table)
+        return updated
+
+    setattr(wrapped, MARK, True)
+    return wrapped
+
+
+def _has_several_tables(model: type[Model]) -> bool:
+    return any(not parent._meta.proxy for parent in (model._meta.concrete_model or model)._meta.parents)
+
+
 def _on_save(
     instance: Model,
     created: bool,  # noqa: FBT001 - Django's signature
@@ -94,11 +118,16 @@ def _on_save(
         return
     under_way = [save for save in _local.saves if _same_row(save.instance, instance)]
 
-    def is_first() -> bool:
+    def is_new(model: type[Model]) -> bool:
         # Asked again later, too: a condition that is called meanwhile may save the row as well.
-        return created and not any(save.recorded for save in under_way)
+        if any(save.recorded for save in under_way):
+            return False
+        if not _has_several_tables(type(instance)):
+            return created
+        table = model._meta.concrete_model or model
+        return any(save.instance is instance and table in save.inserted for save in under_way)
 
-    record_save(instance, is_first=is_first, update_fields=update_fields, using=using)
+    record_save(instance, is_new=is_new, update_fields=update_fields, using=using)
     for save in under_way:
         save.recorded = True
 

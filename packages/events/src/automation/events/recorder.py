@@ -34,23 +34,26 @@ Rows = Mapping[tuple[str, str], Event]
 
 
 def record_save(
-    instance: Model, *, is_first: Callable[[], bool], update_fields: Collection[str] | None, using: str
+    instance: Model, *, is_new: Callable[[type[Model]], bool], update_fields: Collection[str] | None, using: str
 ) -> None:
     """Bring the rows of a saved instance in line: one INSERT for a new one, one SELECT for one that did not change.
 
-    `is_first` tells whether the instance is new and no save of it has been recorded yet.
+    `is_new` tells whether this save has inserted the instance's row of a model's table, and is the first to be
+    recorded. A child that is saved onto a parent that was there before is new, and its parent is not.
     """
     ours = [one for one in declared(type(instance)) if not is_muted(one.entity_type)]
     others = [one for one in declared_by_proxies(type(instance)) if not is_muted(one.entity_type)]
     known = [*ours, *others]
     clash: Exception | None = None
     for attempt in range(TRIES if known else 0):
-        rows: Rows = {} if attempt == 0 and is_first() else _read_rows(known, instance, using=using, locked=attempt > 0)
+        untried = attempt == 0 and all(is_new(one.model) for one in known)
+        rows: Rows = {} if untried else _read_rows(known, instance, using=using, locked=attempt > 0)
         # A new entity whose key already has rows: an earlier one was deleted behind our back.
-        reborn = attempt == 1 and isinstance(clash, IntegrityError) and is_first()
+        stale = {(one.entity_type, one.name) for one in known if is_new(one.model)} & rows.keys()
+        kept = {key: event for key, event in rows.items() if key not in stale}
         try:
-            concerned = [*ours, *(one for one in others if (one.entity_type, one.name) in rows and not reborn)]
-            _record(instance, concerned, rows, update_fields, reborn=reborn, using=using)
+            concerned = [*ours, *(one for one in others if (one.entity_type, one.name) in kept)]
+            _record(instance, concerned, kept, [rows[key] for key in stale], update_fields, using=using)
         except (StaleEvent, IntegrityError) as error:
             clash = error
             continue
@@ -89,18 +92,17 @@ def _record(
     instance: Model,
     ours: Sequence[Declared],
     rows: Rows,
+    stale: Sequence[Event],
     update_fields: Collection[str] | None,
     *,
-    reborn: bool,
     using: str,
 ) -> None:
-    kept = {} if reborn else rows
-    decisions = _decide(instance, ours, kept, update_fields, using=using)
-    if not reborn and all(decision.change.verb is Verb.KEEP for decision in decisions):
+    decisions = _decide(instance, ours, rows, update_fields, using=using)
+    if not stale and all(decision.change.verb is Verb.KEEP for decision in decisions):
         return
     with transaction.atomic(using=using):
-        if reborn:
-            _retire(list(rows.values()), None, using=using)
+        if stale:
+            _retire(stale, None, using=using)
         carry_out(decisions, using=using, now=wiring.clock.now())
 
 
