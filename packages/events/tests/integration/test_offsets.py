@@ -8,6 +8,7 @@ from automation.events.callbacks import on_event
 from automation.events.models import DeliveryStatus, Event, EventDelivery
 from automation.events.rerunning import run_again
 from automation.events.services import event_processor
+from tests.doubles import RecordingSubscriber, subscribed
 from tests.hotel.models import Faulty, Ledger, Reservation
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -234,3 +235,19 @@ def test_early_call_that_failed_and_is_held_at_its_next_try_is_not_lost(clock, r
         Reservation.objects.update(status="confirmed")
         clock.advance(hours=2)
         assert "early occurred" in poll()
+
+
+def test_early_call_whose_event_cannot_be_looked_at_holds_up_no_other(clock):
+    with subscribed(RecordingSubscriber()) as subscriber:
+        bad, good = book_in(clock, hours=3), book_in(clock, hours=3.5)
+        Reservation.objects.filter(pk=bad.pk).update(checkin_at=clock.now() + 9 * HOUR)
+        subscriber.moved = lambda occurrences, *, using: 1 / 0
+        clock.advance(hours=2.5)
+        assert poll() == ["before pending"], f"{good.pk} is called, though {bad.pk} cannot be moved"
+
+    held = EventDelivery.objects.get(callback="before", status=DeliveryStatus.PENDING)
+    assert (held.attempts, held.error, held.next_at) == (0, "", clock.now() + timedelta(minutes=1))
+    assert "division by zero" in held.why
+    clock.advance(minutes=1)
+    assert poll() == ["before pending"]
+    assert EventDelivery.objects.get(pk=held.pk).due_at == bad.checkin_at + 5 * HOUR

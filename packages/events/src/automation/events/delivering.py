@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
+import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -34,6 +35,8 @@ from automation.events.models import Event, EventDelivery
 from automation.events.ports.wiring import wiring
 
 __all__ = ["deliver", "load", "make"]
+
+logger = logging.getLogger("automation.events")
 
 Call = Callable[[EventDelivery], None]
 
@@ -67,7 +70,12 @@ def make(delivery: EventDelivery, *, using: str) -> bool:
     if call is None:
         _park(delivery, using=using)
         return False
-    if not _may_begin(delivery, using=using) or not _claim(delivery, using=using):
+    try:
+        begins = _may_begin(delivery, using=using)
+    except Exception as error:  # noqa: BLE001 - a subscriber may raise anything; one call must not stop the others
+        _put_off(delivery, error, using=using)
+        return False
+    if not begins or not _claim(delivery, using=using):
         return False
     try:
         fault("callback.after_claim", delivery.callback)
@@ -90,6 +98,16 @@ def _may_begin(delivery: EventDelivery, *, using: str) -> bool:
     if delivery.phase == RELAY:
         return in_order(delivery, using=using)
     return still_ahead(delivery, using=using)
+
+
+def _put_off(delivery: EventDelivery, error: Exception, *, using: str) -> None:
+    """Leave a call for a while whose event could not be looked at. It has not begun, so its `error` stays empty."""
+    logger.error("Delivery %s could not begin.", delivery.pk, exc_info=error, extra={"delivery_id": str(delivery.pk)})
+    rows = EventDelivery.objects.using(using).filter(pk=delivery.pk, status=DeliveryStatus.PENDING)
+    rows.filter(attempts=delivery.attempts, next_at=delivery.next_at).update(
+        next_at=later(wiring.clock.now(), conf().missing_grace),
+        why=f"looking at its event failed, and is tried again: {failure_text(error)}",
+    )
 
 
 def _find(delivery: EventDelivery) -> Call | None:
