@@ -6,6 +6,8 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from automation.events import registry
 from automation.events.callbacks import on_event, on_event_cancelled
@@ -133,6 +135,102 @@ def test_changed_offset_moves_the_call_with_sync_events(clock, callbacks):
     clock.advance(hours=5)
     event_processor.process_due_events()
     assert Ledger.objects.count() == 1
+
+
+@pytest.mark.parametrize("synced", [False, True], ids=["polled", "synced"])
+@pytest.mark.parametrize("minutes", [-30, -90])
+def test_changed_offset_of_a_callback_calls_it_once_at_its_new_time(clock, callbacks, synced, minutes):
+    early()
+    reservation = book_in(clock, hours=5)
+    event_processor.process_due_events()
+    callbacks.clear()
+    early(minutes=minutes)
+    if synced:
+        call_command("sync_events", verbosity=0)
+
+    made_at = poll_each_half_hour(clock, 12)
+    assert made_at == [reservation.checkin_at + timedelta(minutes=minutes)]
+
+
+@pytest.mark.parametrize("synced", [False, True], ids=["polled", "synced"])
+@pytest.mark.parametrize("minutes", [-30, -120])
+def test_offset_that_changes_when_the_call_was_made_does_not_make_it_again(clock, callbacks, synced, minutes):
+    early(minutes=-90)
+    book_in(clock, hours=5)
+    assert len(poll_each_half_hour(clock, 8)) == 1
+    callbacks.clear()
+    early(minutes=minutes)
+    if synced:
+        call_command("sync_events", verbosity=0)
+
+    poll_each_half_hour(clock, 6)
+    assert Ledger.objects.count() == 1
+
+
+def test_offset_that_is_added_beside_another_is_called_as_well(clock, callbacks):
+    @on_event("checkin_due", name="early", offset_minutes=-90)
+    def early(event):
+        Ledger.objects.create(entry="early")
+
+    book_in(clock, hours=5)
+    event_processor.process_due_events()
+    on_event("checkin_due", name="early", offset_minutes=-30)(early)
+    poll_each_half_hour(clock, 12)
+    assert Ledger.objects.count() == 2
+
+
+def test_early_call_that_the_release_before_has_made_ready_at_another_offset_is_made_once(clock, older_release):
+    """A process of the older release arms it after the new release has caught up."""
+    early(minutes=-90)
+    event_processor.process_due_events()
+    with older_release():
+        early(minutes=-60)
+        reservation = book_in(clock, hours=5)
+
+    made_at = poll_each_half_hour(clock, 12)
+    assert len(made_at) == 1
+    assert made_at[0] < reservation.checkin_at
+
+
+def poll_each_half_hour(clock, times):
+    """Return when calls were made."""
+    made_at = []
+    for _ in range(times):
+        before = Ledger.objects.count()
+        for _ in range(2):
+            event_processor.process_due_events()
+        made_at += [clock.now()] * (Ledger.objects.count() - before)
+        clock.advance(minutes=30)
+    return made_at
+
+
+def test_parked_call_that_is_taken_back_is_not_early(clock, callbacks, older_release):
+    """Parked at its time, moved meanwhile by a process that knows it."""
+    early()
+    reservation = book_in(clock, hours=5)
+    clock.advance(hours=4)
+    with older_release():
+        event_processor.process_due_events()
+        assert EventDelivery.objects.get().status == "parked"
+    moved(reservation, clock.now() + 24 * HOUR)
+    event_processor.process_due_events()
+    call = EventDelivery.objects.get()
+    assert (Ledger.objects.count(), call.status, call.next_at) == (0, "pending", reservation.checkin_at - HOUR)
+
+
+def test_call_parked_for_another_phase_stays_parked(clock, callbacks):
+    on_event_cancelled(name="phase")(lambda event: None)
+    book_in(clock, hours=5).delete()
+    EventDelivery.objects.update(status="pending", attempts=0, next_at=clock.now(), finished_at=None)
+    callbacks.clear()
+    early("phase", 0)
+    event_processor.process_due_events()
+    before = list(EventDelivery.objects.values())
+    assert {one["status"] for one in before} == {"parked"}
+    with CaptureQueriesContext(connection) as found:
+        event_processor.process_due_events(using="default")
+    assert list(EventDelivery.objects.values()) == before
+    assert len([one for one in found if "UPDATE" in one["sql"]]) <= 1, "it does not go to and fro at each look"
 
 
 def test_subscriber_with_a_changed_fingerprint_hears_again_of_what_lies_ahead(clock):

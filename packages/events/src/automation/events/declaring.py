@@ -115,17 +115,19 @@ def _derive_calls(after: Any, *, using: str) -> Any:
     """Add the calls ahead of the next events, and tell subscribers, who add what they hang on them."""
     now = wiring.clock.now()
     with transaction.atomic(using=using):
-        rows = Event.objects.using(using).filter(status=EventStatus.PENDING, at__gt=now).order_by("id")
+        rows = Event.objects.using(using).filter(status=EventStatus.PENDING, at__isnull=False).order_by("id")
         if after is not None:
             rows = rows.filter(id__gt=after)
-        events = list(rows[: conf().batch])
+        pending = list(rows[: conf().batch])
+        deliveries.realign(pending, using=using)
+        events = [event for event in pending if event.at > now]
         missing = [one for event in events for one in deliveries.ahead(event, now=now)]
         told = {event: announcements(event, [News.ARMED], before=None, again=True) for event in events}
         for event, news in told.items():
             missing += deliveries.relays(event, news, using=using, now=now, again=fingerprint())
         deliveries.write(missing, using=using, may_exist=True)
         announce([one for news in told.values() for one in news], using=using)
-    return str(events[-1].id) if len(events) == conf().batch else None
+    return str(pending[-1].id) if len(pending) == conf().batch else None
 
 
 def _scheduled_models() -> list[type[Model]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Case, F, Q, Value, When
 
@@ -27,6 +28,7 @@ __all__ = [
     "move_unbegun",
     "owed",
     "owed_at_occurrence",
+    "realign",
     "relays",
     "wake_ahead",
     "write",
@@ -127,6 +129,40 @@ def move_unbegun(events: Sequence[Event], *, using: str) -> None:
     unbegun.update(due_at=due_at, next_at=due_at, why="")
 
 
+def realign(events: Sequence[Event], *, using: str) -> None:
+    """Let a call whose callback has changed its offset stand for the new one, so that it is made once.
+
+    What has not begun moves to the new time; what has begun stays as it is, and only takes the place of the call that
+    would be made anew. Offsets of callbacks that this process does not know are another release's.
+    """
+    known = {event.id: event for event in events}
+    rows = _of_events(events, using=using).filter(offset__lt=NOTHING).exclude(status=DeliveryStatus.CANCELLED)
+    found: dict[tuple[UUID, str], list[EventDelivery]] = {}
+    for row in rows.order_by("offset"):
+        if row.generation == known[row.event_id].generation:
+            found.setdefault((row.event_id, row.callback), []).append(row)
+    for (event_id, name), calls in found.items():
+        event = known[event_id]
+        offsets = {one.offset for one in _of_occurrence(event) if one.name == name and one.offset < NOTHING}
+        lost = [call for call in calls if call.offset not in offsets]
+        free = sorted(offsets - {call.offset for call in calls})
+        for call, offset in zip(lost, free, strict=False):
+            _stand_for(call, event, offset, using=using)
+
+
+def _stand_for(call: EventDelivery, event: Event, offset: timedelta, *, using: str) -> None:
+    key = _key(event, EventPhase.OCCURRED, call.callback, offset)
+    rows = EventDelivery.objects.using(using).filter(pk=call.pk)
+    if event.at is not None:
+        due_at = later(event.at, offset)
+        unbegun = _unbegun([event], using=using).filter(pk=call.pk)
+        values = {"offset": offset, "key": key, "due_at": due_at, "next_at": due_at, "why": ""}
+        if unbegun.update(status=DeliveryStatus.PENDING, **values):
+            return
+    if call.key != key:
+        rows.update(key=key)
+
+
 def wake_ahead(events: Sequence[Event], *, using: str, now: datetime) -> None:
     """Let deliveries that waited for the condition be looked at again: it is true now, or the event has occurred."""
     held = [event for event in events if any(callback.offset < NOTHING for callback in _of_occurrence(event))]
@@ -136,9 +172,9 @@ def wake_ahead(events: Sequence[Event], *, using: str, now: datetime) -> None:
         waiting.update(next_at=now, why="")
 
 
-def cancel_unbegun(events: Mapping[Event, str], *, using: str, now: datetime, even_unregistered: bool = False) -> None:
+def cancel_unbegun(events: Mapping[Event, str], *, using: str, now: datetime) -> None:
     """Cancel what has not begun of these events; the values say why. What is due at the occurrence itself is owed."""
-    ended = [event for event in events if even_unregistered or has_offsets(event)]
+    ended = [event for event in events if has_offsets(event)]
     if not ended:
         return
     reasons: Any = Case(*(When(event_id=event.id, then=Value(events[event])) for event in ended))
@@ -167,12 +203,10 @@ def _of_occurrence(event: Event) -> tuple[Callback, ...]:
 
 
 def _delivery(event: Event, callback: Callback, *, due_at: datetime, now: datetime) -> EventDelivery:
-    distinct = event.revision if callback.phase is EventPhase.RESCHEDULED else 0
-    offset = int(callback.offset / timedelta(microseconds=1))
     return EventDelivery(
         id=uuid7(),
         event=event,
-        key=delivery_key(event.id, event.generation, callback.phase, callback.name, offset, distinct),
+        key=_key(event, callback.phase, callback.name, callback.offset),
         callback=callback.name,
         phase=callback.phase,
         generation=event.generation,
@@ -183,6 +217,11 @@ def _delivery(event: Event, callback: Callback, *, due_at: datetime, now: dateti
         next_at=due_at,
         created_at=now,
     )
+
+
+def _key(event: Event, phase: EventPhase, name: str, offset: timedelta) -> str:
+    distinct = event.revision if phase is EventPhase.RESCHEDULED else 0
+    return delivery_key(event.id, event.generation, phase, name, int(offset / timedelta(microseconds=1)), distinct)
 
 
 def due_times(event: Event, *, now: datetime) -> list[datetime]:

@@ -14,7 +14,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,6 +25,7 @@ from automation.events import signals
 from automation.events.announcing import RELAY, relay
 from automation.events.callbacks import callback_registry
 from automation.events.conf import conf
+from automation.events.deliveries import realign
 from automation.events.errors import ClaimLost
 from automation.events.faults import fault, is_death
 from automation.events.guarded import failure_text
@@ -68,6 +69,8 @@ def make(delivery: EventDelivery, *, using: str) -> bool:
     """
     call = _find(delivery)
     if call is None:
+        if _is_early(delivery):
+            realign([delivery.event], using=using)  # its callback may have another offset now, and it another time
         _park(delivery, using=using)
         return False
     try:
@@ -116,9 +119,14 @@ def _find(delivery: EventDelivery) -> Call | None:
         known = delivery.callback in {subscriber.name for subscriber in wiring.subscribers}
         return _relay if known else None
     callback = callback_registry.find(delivery.callback, delivery.phase, delivery.offset)
-    if callback is None:
+    if callback is None or (_is_early(delivery) and callback.offset != delivery.offset):
         return None
     return _atomically(callback.function) if callback.atomic else _openly(callback.function)
+
+
+def _is_early(delivery: EventDelivery) -> bool:
+    """Return whether a call is owed before its event, and has not begun: then its offset says when, or nothing does."""
+    return is_derived(delivery) and delivery.offset < timedelta(0)
 
 
 def _atomically(function: Callable[..., Any]) -> Call:
@@ -258,7 +266,8 @@ def _give_up(delivery: EventDelivery, *, using: str, now: datetime) -> None:
 
 
 def _park(delivery: EventDelivery, *, using: str) -> None:
-    why = f"{delivery.callback!r} is not registered in the process that checked it; it goes on in one that knows it"
+    offset = f" with the offset {delivery.offset}" if _is_early(delivery) else ""
+    why = f"{delivery.callback!r}{offset} is not registered in the process that checked it; it goes on in one that has it"
     rows = EventDelivery.objects.using(using).filter(pk=delivery.pk, status=DeliveryStatus.PENDING)
     rows.filter(attempts=delivery.attempts, next_at=delivery.next_at).update(
         status=DeliveryStatus.PARKED, why=why, next_at=None

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from django.db.models import Min, Model, Q, QuerySet
+from django.db.models import Min, Model, Q, QuerySet, Value
+from django.db.models.functions import Greatest
 
-from automation.events.callbacks import callback_registry
+from automation.events.announcing import RELAY
+from automation.events.callbacks import EventPhase, callback_registry
 from automation.events.conf import conf
 from automation.events.declaring import catch_up
 from automation.events.delivering import deliver
 from automation.events.inline import postponed
 from automation.events.lifecycle.status import DeliveryStatus, EventStatus
 from automation.events.models import Event, EventDelivery
+from automation.events.moments import InstantField
 from automation.events.occurring import BUSY, look_at
 from automation.events.ports.wiring import wiring
 
@@ -112,9 +115,22 @@ def _due(rows: QuerySet[Row]) -> Iterator[list[Row]]:
 
 def _take_back_parked(*, using: str) -> None:
     """Let calls that waited for their callback go on, now that this process has it."""
-    names = {*callback_registry.names(), *(subscriber.name for subscriber in wiring.subscribers)}
-    parked = EventDelivery.objects.using(using).filter(status=DeliveryStatus.PARKED, callback__in=sorted(names))
-    parked.update(status=DeliveryStatus.PENDING, next_at=wiring.clock.now(), why="")
+    now = wiring.clock.now()
+    parked = EventDelivery.objects.using(using).filter(_known_here(), status=DeliveryStatus.PARKED)
+    parked.update(status=DeliveryStatus.PENDING, next_at=Greatest("due_at", Value(now, InstantField())), why="")
+
+
+def _known_here() -> Q:
+    """Return which calls this process can make, as `delivering` finds them: else they would be parked again at once."""
+    known = Q(phase=RELAY, callback__in=[subscriber.name for subscriber in wiring.subscribers])
+    names: dict[EventPhase, set[str]] = {}
+    for one in callback_registry.all():
+        names.setdefault(one.phase, set()).add(one.name)
+        if one.offset < timedelta(0):
+            known |= Q(phase=one.phase, callback=one.name, offset=one.offset)
+    for phase, some in names.items():
+        known |= Q(phase=phase, callback__in=sorted(some)) & (Q(offset__gte=timedelta(0)) | Q(attempts__gt=0))
+    return known
 
 
 def _hint(*, using: str, at_once: bool, idle: bool) -> None:
