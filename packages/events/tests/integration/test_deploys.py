@@ -204,6 +204,32 @@ def poll_each_half_hour(clock, times):
     return made_at
 
 
+def test_what_an_event_owes_that_has_occurred_waits_for_its_callback(clock, callbacks):
+    early("after", 60)
+    book_in(clock, hours=0)
+    event_processor.process_due_events()
+    callbacks.clear()
+    call_command("sync_events", verbosity=0)
+    clock.advance(hours=2)
+    event_processor.process_due_events()
+    assert EventDelivery.objects.get().status == "parked"
+    early("after", 60)
+    event_processor.process_due_events()
+    assert Ledger.objects.count() == 1
+
+
+def test_sync_events_withdraws_calls_of_a_callback_that_is_for_another_event_now(clock, callbacks):
+    early()
+    book_in(clock, hours=5)
+    callbacks.clear()
+    on_event("timed_due", name="early", offset_minutes=-60)(lambda event: Ledger.objects.create(entry="early"))
+    out = StringIO()
+    call_command("sync_events", dry_run=True, stdout=out)
+    assert "default: 0 events and 1 calls would be withdrawn" in out.getvalue()
+    call_command("sync_events", verbosity=0)
+    assert EventDelivery.objects.get().status == "cancelled"
+
+
 def test_parked_call_that_is_taken_back_is_not_early(clock, callbacks, older_release):
     """Parked at its time, moved meanwhile by a process that knows it."""
     early()

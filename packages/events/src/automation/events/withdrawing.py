@@ -50,23 +50,26 @@ def withdraw_events(*, using: str, dry_run: bool = False) -> int:
 
 
 def withdraw_calls(*, using: str, dry_run: bool = False) -> int:
-    """Cancel calls ahead of or after an event that have not begun and that no callback stands for any more."""
-    known = {(one.name, one.offset) for one in callback_registry.all() if one.phase is EventPhase.OCCURRED}
-    unbegun = EventDelivery.objects.using(using).filter(
-        status__in=[DeliveryStatus.PENDING, DeliveryStatus.PARKED], phase=EventPhase.OCCURRED, attempts=0
+    """Cancel calls ahead of an event that have not begun and that no callback stands for any more.
+
+    What an event that has occurred owes is a debt, not a plan: it waits for its callback.
+    """
+    ahead = EventDelivery.objects.using(using).filter(
+        status__in=[DeliveryStatus.PENDING, DeliveryStatus.PARKED],
+        phase=EventPhase.OCCURRED,
+        attempts=0,
+        offset__lt=timedelta(0),
+        event__status=EventStatus.PENDING,
     )
-    derived = unbegun.exclude(offset=timedelta(0))
-    gone = [
-        (name, offset)
-        for name, offset in derived.values_list("callback", "offset").order_by().distinct()
-        if (name, offset) not in known
-    ]
-    wanted = Q(pk__in=[])
-    for name, offset in gone:
-        wanted |= Q(callback=name, offset=offset)
+    columns = ("callback", "offset", "event__event_name", "event__entity_type")
+    gone = Q(pk__in=[])
+    for name, offset, event_name, entity_type in ahead.values_list(*columns).order_by().distinct():
+        wanted = callback_registry.matching(EventPhase.OCCURRED, event_name, entity_type)
+        if (name, offset) not in {(one.name, one.offset) for one in wanted}:
+            gone |= Q(**dict(zip(columns, (name, offset, event_name, entity_type), strict=True)))
     if dry_run:
-        return derived.filter(wanted).count()
-    return derived.filter(wanted).update(
+        return ahead.filter(gone).count()
+    return ahead.filter(gone).update(
         status=DeliveryStatus.CANCELLED,
         why="its callback is no longer in the code",
         # The place is free again, for a release that brings the callback back.
