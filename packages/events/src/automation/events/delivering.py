@@ -266,8 +266,8 @@ def _give_up(delivery: EventDelivery, *, using: str, now: datetime) -> None:
 
 
 def _park(delivery: EventDelivery, *, using: str) -> None:
-    offset = f" with the offset {delivery.offset}" if _is_early(delivery) else ""
-    why = f"{delivery.callback!r}{offset} is not registered in the process that checked it; it goes on in one that has it"
+    name = repr(delivery.callback) + (f" with the offset {delivery.offset}" if _is_early(delivery) else "")
+    why = f"{name} is not registered in the process that checked it; it goes on in one that knows it"
     rows = EventDelivery.objects.using(using).filter(pk=delivery.pk, status=DeliveryStatus.PENDING)
     rows.filter(attempts=delivery.attempts, next_at=delivery.next_at).update(
         status=DeliveryStatus.PARKED, why=why, next_at=None
