@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 HATCH := .venv/bin/hatch
 export HATCH_DATA_DIR ?= $(CURDIR)/.hatch
 
-.PHONY: help demo test check bench chaos simulate matrix diagrams clean
+.PHONY: help demo test check python bench chaos simulate matrix diagrams clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -19,6 +19,9 @@ test: $(HATCH) ## Run every suite on SQLite, and on PostgreSQL and MariaDB when 
 
 check: $(HATCH) ## Lint, types (mypy strict) and import contracts.
 	@$(HATCH) run check:all
+
+python: $(HATCH) ## Run Python where everything is installed: make python ARGS=examples/plain_python/order.py
+	@$(HATCH) run python $(ARGS)
 
 bench: $(HATCH) ## Measure against real peers; prints ratios.
 	@$(HATCH) run bench:compare $(ARGS)

@@ -1,4 +1,4 @@
-"""How a project tests its automations: `pip install automation-testing`, then `python manage.py test`."""
+"""How a project tests its automations: `pip install automation-testing`, then `manage.py test`."""
 
 from datetime import timedelta
 
