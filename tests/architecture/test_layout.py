@@ -1,5 +1,6 @@
 """The house is laid out so that five distributions share one namespace and each can be installed alone."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -66,3 +67,28 @@ def test_every_environment_installs_the_members_by_their_real_folders():
     members = {member["path"] for member in environments["default"]["workspace"]["members"]}
 
     assert members == {f"packages/{package.name}" for package in PACKAGES}
+
+
+def version(package: Path) -> str:
+    about = package / "src" / "automation" / MODULES[project(package)["name"]] / "__about__.py"
+    (found,) = re.findall(r'^__version__ = "(.+)"$', about.read_text(), re.MULTILINE)
+    return found
+
+
+def test_the_five_are_released_together():
+    assert len({version(package) for package in PACKAGES}) == 1
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+class TestEachDistribution:
+    def test_asks_for_siblings_of_its_own_release(self, package: Path):
+        """Ports change between minor versions: a bridge of one release beside the workflows of another fits by luck."""
+        asked = [*project(package)["dependencies"], *sum(project(package)["optional-dependencies"].values(), [])]
+        siblings = [each for each in asked if each.startswith("automation-")]
+
+        assert siblings == [f"{each.partition('~=')[0]}~={version(package)}" for each in siblings]
+
+    def test_carries_the_licence_and_says_whose_it_is(self, package: Path):
+        assert (package / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+        assert project(package)["license-files"] == ["LICENSE"]
+        assert project(package)["authors"] != []

@@ -1,10 +1,12 @@
 """Each package, installed alone from its wheel with what it declares, does its own part and drags nothing else in."""
 
 from collections.abc import Callable
+from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
-from tests.installs.conftest import Installed
+from tests.installs.conftest import FOLDERS, Installed
 
 Install = Callable[[str], Installed]
 
@@ -135,3 +137,13 @@ class TestTesting:
         done = alone.run("-m", "pytest", "-W", "error", cwd=tmp_path)
 
         assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_every_wheel_carries_the_licence(wheels: Path):
+    with_it = [
+        wheel.name.partition("-")[0]
+        for wheel in wheels.glob("*.whl")
+        if any(name.endswith(".dist-info/licenses/LICENSE") for name in ZipFile(wheel).namelist())
+    ]
+
+    assert sorted(with_it) == [f"automation_{folder.replace('-', '_')}" for folder in FOLDERS]
