@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_five_are_released_together():
 class TestEachDistribution:
     def test_asks_for_siblings_of_its_own_release(self, package: Path):
         """Ports change between minor versions: a bridge of one release beside the workflows of another fits by luck."""
-        asked = [*project(package)["dependencies"], *sum(project(package)["optional-dependencies"].values(), [])]
+        asked = [*project(package)["dependencies"], *chain(*project(package)["optional-dependencies"].values())]
         siblings = [each for each in asked if each.startswith("automation-")]
 
         assert siblings == [f"{each.partition('~=')[0]}~={version(package)}" for each in siblings]

@@ -27,4 +27,6 @@ def test_the_script_is_there_and_make_runs_it_where_everything_is_installed(scri
 
 
 def test_each_example_has_such_a_line():
-    assert {script.split("/")[1] for script in TYPED} == {page.parent.name for page in ROOT.glob("examples/*/README.md")}
+    examples = {page.parent.name for page in ROOT.glob("examples/*/README.md")}
+
+    assert {script.split("/")[1] for script in TYPED} == examples
