@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from datetime import timedelta
 
 import pytest
@@ -67,3 +68,31 @@ class TestWaiting:
         cluster.stop()
 
         assert cluster.process.poll() is not None
+
+
+def test_what_a_dead_main_process_has_left_behind_is_killed_too(tmp_path):
+    """Orphaned workers would take the messages of the next test."""
+    leaves = (
+        "import subprocess as s, sys\n"
+        "sleeping = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+        "print(s.Popen(sleeping, stdout=s.DEVNULL).pid)"
+    )
+    main = subprocess.Popen([sys.executable, "-c", leaves], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    orphan = int(main.communicate(timeout=60)[0])
+    assert is_alive(orphan)
+
+    RunningCluster(process=main, log=tmp_path / "log").stop()
+
+    end = time.monotonic() + 60
+    while is_alive(orphan):
+        assert time.monotonic() < end, "the orphan is still alive"
+        time.sleep(0.02)
+
+
+def is_alive(process: int) -> bool:
+    """Tell a process that runs from one that is gone, or dead and not yet collected by whoever inherited it."""
+    try:
+        state = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("There is no `ps` here to look at processes with.")
+    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -50,18 +50,19 @@ class RunningCluster:
         raise AssertionError(f"It did not come true within {within}. The cluster said:\n{self._last_words()}")
 
     def kill(self) -> None:
-        """Kill every process of the cluster at once, as `kill -9` would."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        """Kill every process of the cluster at once, as `kill -9` would; also when the main one is dead."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> None:
         """Ask the cluster to end, and kill what is left of it."""
         if self.process.poll() is None:
             self.process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self.process.wait(_STOPPING_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        # Children outlive a main process that was killed or has crashed, and would work on the next test's database.
+        self.kill()
 
     def _last_words(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
