@@ -1,7 +1,7 @@
 """Workflows before, at and after an arrival, and some that misbehave."""
 
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,6 +19,8 @@ from automation.workflows.core import (
 
 done: Counter[str] = Counter()
 """What was done, by workflow and stay."""
+late: dict[str, timedelta] = {}
+"""How late each of them began, likewise."""
 seen: list[dict[str, Any]] = []
 """What waiting runs were woken with."""
 
@@ -34,7 +36,9 @@ class _AtArrival:
 
     @step(start=True)
     def run(self) -> Any:
-        done[f"{type(self).__name__} {get_context().stay}"] += 1
+        what = f"{type(self).__name__} {get_context().stay}"
+        done[what] += 1
+        late[what] = get_wake().late
         return complete()
 
 

@@ -10,7 +10,7 @@ from automation.events.models import Event
 from automation.testing import Harness
 from automation.workflows.core import engine
 from automation.workflows.models import WorkflowRun
-from tests.hotel.automations import done
+from tests.hotel.automations import done, late
 from tests.hotel.models import Stay
 
 pytestmark = [pytest.mark.django_db, pytest.mark.automation(at="2030-01-01 12:00")]
@@ -184,9 +184,11 @@ def test_an_outage_begins_it_late_and_says_by_how_much(automation: Harness):
     stay = arriving(automation, 5)
     automation.executor.drop()
 
-    automation.advance(hours=72)
+    automation.clock.jump(hours=72)
+    automation.run_until_idle()
 
     assert done[f"HourBefore {stay.pk}"] == 1
+    assert late[f"HourBefore {stay.pk}"] == 68 * HOUR
 
 
 def test_announcing_everything_twice_changes_nothing(automation: Harness):
