@@ -5,7 +5,8 @@ import os
 DATABASE = os.environ.get("AUTOMATION_TEST_DATABASE", "sqlite")
 
 _HEAVY = [
-    f"test_{name}.py" for name in ("backlog", "crashes", "flushed", "frozen", "grown", "hardships", "many_clusters")
+    f"test_{name}.py"
+    for name in ("backlog", "crashes", "flushed", "frozen", "grown", "hardships", "many_clusters", "recycled")
 ]
 
 collect_ignore = [

@@ -1,11 +1,24 @@
 """How the facts of a day are judged, whatever the database and the broker."""
 
+import os
 from typing import Any
 
 Facts = dict[str, Any]
 
-TOLD: list[str] = []
-"""Lateness figures, for the end of the test run."""
+LONG = bool(os.environ.get("AUTOMATION_LONG"))
+
+PUNCTUAL_SECONDS = {"orm": 1.0, "redis": 5.0}
+"""What is promised of timers (p95) on a machine that has time, by broker."""
+
+
+SCHEDULED_SECONDS = 60 + 30
+"""How long it may be to the next sweep when the timer that keeps short intervals is lost too: q2's schedules know whole
+minutes, and are looked at each 30 s."""
+
+
+def is_busy() -> bool:
+    """Return whether this machine has more to do than it can: figures of seconds then say nothing of ours."""
+    return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 def judge_the_day(facts: Facts) -> None:
@@ -27,8 +40,11 @@ def judge_the_day(facts: Facts) -> None:
     assert facts["left in q2"] == {"results": 0, "waiting": 0}
 
 
-def judge_the_lateness(facts: Facts, *, timers: int) -> None:
-    """Nothing is early. How late is told and not asserted, but for a bound that no sweep alone could keep."""
+def judge_the_lateness(facts: Facts, *, timers: int, was_busy: bool) -> None:
+    """Nothing is early. How late is told, and asserted in the long form on a machine that had time.
+
+    Otherwise there is only a bound that the sweeps alone could not keep.
+    """
     late = facts["lateness"]["all"]
     kinds = {kind: f"p95 {spread['p95']:.2f}" for kind, spread in facts["lateness"].items() if kind != "all"}
     print(
@@ -38,3 +54,6 @@ def judge_the_lateness(facts: Facts, *, timers: int) -> None:
     assert late["count"] >= timers
     assert late["min"] >= 0, "never early"
     assert late["p50"] < 20, "the sweeps alone come each minute: half of the timers would be later than this"
+    if LONG and not was_busy:
+        broker = "redis" if facts["broker"] == "redis" else "orm"
+        assert late["p95"] <= PUNCTUAL_SECONDS[broker], facts["lateness"]

@@ -14,14 +14,10 @@ from django_q.models import OrmQ
 
 from tests.clusters.hotel.models import Stay
 from tests.clusters.rig import ROOT, Cluster, Rig, children, kill, kill_group, strays
-from tests.clusters.strikes import Strike
+from tests.clusters.strikes import PATIENCE, Strike
 
 RESTART_SERVER = os.environ.get("AUTOMATION_TEST_RESTART_SERVER", "")
 """A shell command that restarts the database server; without it, connections are cut, and the server is left alone."""
-
-
-PATIENCE = {"GRACE": "15", "LOOK": "3", "AGE": "20"}
-"""The supervisor's, in seconds: short, because the intervals of the sweeps are."""
 
 
 class Mischief:

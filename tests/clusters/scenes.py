@@ -20,6 +20,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction  # 
 from django_q.models import Failure, OrmQ, Schedule, Success, Task  # noqa: E402
 
 from automation.events.models import Event, EventDelivery  # noqa: E402 (Django comes first)
+from automation.q2_executor.broker import broker_for, main_queue  # noqa: E402
 from automation.q2_executor.models import Heartbeat  # noqa: E402 (Django comes first)
 from automation.workflows.core import engine  # noqa: E402
 from automation.workflows.models import WorkflowRun  # noqa: E402
@@ -294,10 +295,10 @@ def in_q2() -> Facts:
 
 
 def hardships(rig: Rig, *, seconds: float = PATIENT_SECONDS) -> Facts:
-    """Steps that hang, end the process or outlast `retry`, and somebody else's schedule that cannot be read."""
+    """Steps that hang, leave or kill the process or outlast `retry`, and a schedule of others that cannot be read."""
     Schedule.objects.create(name="theirs", func="shop.tasks.tidy", args="UUID('x')")
     rig.start()
-    hard = ("hanger", "leaver", "slowcoach")
+    hard = ("hanger", "killer", "leaver", "slowcoach")
     with transaction.atomic():
         for name in hard:
             engine.start(name)
@@ -310,6 +311,7 @@ def hardships(rig: Rig, *, seconds: float = PATIENT_SECONDS) -> Facts:
     return {
         "states": _states(),
         "errors": {name: run.error.splitlines()[0] for name, run in runs.items() if run.error},
+        "losses": {name: run.lost_claims for name, run in runs.items()},
         "entries": dict(Counter(Entry.objects.exclude(what__startswith="labour").values_list("what", flat=True))),
         "doubles": doubles(),
         "swept": swept.finished_at is not None,
@@ -336,10 +338,11 @@ def crashes(rig: Rig, *, seed: int, runs: int, stays: int, trouble_seconds: floa
             lambda stay=stay, by=number / stays: _moved(stay, by=by), seconds=60, what="the last dates could be moved"
         )
     mischief.relent()
-    began = time.monotonic()
-    until(lambda: _settled() and _completed() == runs, seconds=patience_seconds, what="everything ended", tell=_tell)
+    swept = _seconds_until(_swept_since(datetime.now(UTC)), patience_seconds, what="a sweep")
+    ended = _seconds_until(lambda: _settled() and _completed() == runs, patience_seconds, what="everything ended")
     return {
-        "healed in": round(time.monotonic() - began, 1),
+        "swept again in": swept,
+        "healed in": ended,
         "strikes": dict(sorted(mischief.strikes.items())),
         "runs": runs,
         "completed": _completed(),
@@ -349,6 +352,61 @@ def crashes(rig: Rig, *, seed: int, runs: int, stays: int, trouble_seconds: floa
         "lateness": lateness()["all"],
         "states": _states(),
         "left in q2": left_in_q2(),
+    }
+
+
+def _swept_since(at: datetime) -> Callable[[], bool]:
+    """Return the claim that a sweep has begun and ended since then."""
+    return Heartbeat.objects.filter(name="workflows", started_at__gt=at, finished_at__gt=at).exists
+
+
+def _seconds_until(claim: Callable[[], Any], seconds: float, *, what: str) -> float:
+    began = time.monotonic()
+    until(claim, seconds=seconds, what=what, tell=_tell)
+    return round(time.monotonic() - began, 1)
+
+
+def lost_in_redis(rig: Rig, *, runs: int, step_seconds: float, seconds: float) -> Facts:
+    """A cluster is killed with messages in its hands, and Redis loses those that it still had, and all timers."""
+    cluster = rig.start()
+    with transaction.atomic():
+        for number in range(runs):
+            engine.start("sleeper", number=number, seconds=15)
+    asleep = WorkflowRun.objects.filter(name="sleeper", status="waiting")
+    until(lambda: asleep.count() == runs, seconds=seconds, what="all are asleep", tell=_tell)
+    errands(runs, seconds=step_seconds)
+    done = Entry.objects.filter(what="errand")
+    until(done.exists, seconds=seconds, what="the first errand is done", tell=_tell)
+    cluster.kill()
+    target = broker_for(main_queue())
+    keys = (target.list_key, f"automation:timers:{target.list_key}")
+    lost = {"messages": target.connection.llen(keys[0]), "timers": target.connection.zcard(keys[1])}
+    target.connection.delete(*keys)
+    left = {"errands": _ready(), "sleepers": asleep.count()}
+    rig.start()
+    swept = _seconds_until(_swept_since(datetime.now(UTC)), seconds, what="a sweep")
+    ended = _seconds_until(_settled, seconds, what="everything ended")
+    return {
+        "lost": lost,
+        "left": left,
+        "swept again in": swept,
+        "healed in": ended,
+        "states": _states(),
+        "doubles": doubles(),
+    }
+
+
+def recycled(rig: Rig, *, runs: int, seconds: float) -> Facts:
+    """Small runs go through workers that are replaced all the time; the longest time in which nothing was done."""
+    errands(runs)
+    rig.start()
+    until(lambda: _completed("errand") == runs, seconds=seconds, what="all runs completed", tell=_tell)
+    written = list(Entry.objects.filter(what="errand").order_by("written_at").values_list("written_at", flat=True))
+    return {
+        "workers": Entry.objects.values("process").distinct().count(),
+        "lasted": round((written[-1] - written[0]).total_seconds(), 1),
+        "longest gap": round(max((after - before).total_seconds() for before, after in pairwise(written)), 2),
+        "doubles": doubles(),
     }
 
 
@@ -413,10 +471,14 @@ def _occurrences() -> Facts:
     }
 
 
+_LOSSES = (lost_in_redis, recycled)
+
+
 def main(name: str, options: str) -> None:
     """Play a scene and print its facts as the last line."""
     scenes: dict[str, Callable[..., Facts]] = {
-        scene.__name__: scene for scene in (day, share, backlog, hardships, queues, flushed, frozen, crashes, piling_up)
+        scene.__name__: scene
+        for scene in (day, share, backlog, hardships, queues, flushed, frozen, crashes, piling_up, *_LOSSES)
     }
     end_with_parent()
     with rig() as stage:

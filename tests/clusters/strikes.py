@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-__all__ = ["Strike", "planned", "told"]
+__all__ = ["PATIENCE", "Strike", "planned", "told"]
 
 WEIGHTS = {
     "a worker": 4,
@@ -19,6 +19,9 @@ WEIGHTS = {
     "the server": 1,
 }
 """Kinds of strikes. A date is moved, everything else is killed, emptied or cut."""
+
+PATIENCE = {"GRACE": "15", "LOOK": "3", "AGE": "20"}
+"""The supervisor's, in seconds: short, because the intervals of the sweeps are."""
 
 Victim = TypeVar("Victim")
 

@@ -9,7 +9,13 @@ from tests.clusters.stage import play
 @pytest.fixture(scope="module")
 def facts() -> Facts:
     """`retry` is shorter than `timeout`, which a check warns of: the slow step's message goes to a second worker."""
-    return play("hardships", q2={"timeout": 6, "retry": 2}, limit_seconds=600)
+    return play(
+        "hardships",
+        q2={"timeout": 6, "retry": 2},
+        every={"SWEEP_EVERY": 2},
+        claims={"CLAIM_MARGIN": 1},
+        limit_seconds=600,
+    )
 
 
 def test_a_step_that_hangs_fails_when_q2_ends_it(facts: Facts):
@@ -21,6 +27,11 @@ def test_a_step_that_ends_the_process_fails_and_is_not_redelivered_for_ever(fact
     assert facts["states"]["leaver failed"] == 1
     assert facts["errors"]["leaver"] == "SystemExit: 3"
     assert facts["left in q2"]["waiting"] == 0
+
+
+def test_a_step_that_kills_its_worker_each_time_fails_after_five_losses(facts: Facts):
+    assert facts["states"]["killer failed"] == 1
+    assert facts["losses"] == {"hanger": 0, "killer": 5, "leaver": 0, "slowcoach": 0}
 
 
 def test_a_step_that_outlasts_retry_is_done_once(facts: Facts):

@@ -1,5 +1,7 @@
 """What the hotel does by itself: the guide's flow in seconds, timers to be measured, and work to be interrupted."""
 
+import os
+import signal
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -225,6 +227,19 @@ class Leaver:
     def run(self) -> Any:
         Entry.write("left", "leaver")
         sys.exit(3)
+
+
+@workflow("killer")
+class Killer:
+    """Kills the process that works on it, as the kernel does when memory runs out."""
+
+    class Context(BaseModel):
+        number: int = 0
+
+    @step(start=True, timeout=timedelta(seconds=1))
+    def run(self) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return complete()
 
 
 @workflow("slowcoach")
