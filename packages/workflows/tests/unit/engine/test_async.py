@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from automation.workflows.core import Retry, WorkflowStatus, complete, get_context, get_wake, goto, step, wait, workflow
+from automation.workflows.engine.async_verbs import is_under_loop
 from automation.workflows.errors import AsyncCallNeeded
 from tests.unit.world import World
 
@@ -103,6 +104,37 @@ def test_the_a_verbs_do_what_the_verbs_do(world: World) -> None:
         return [world.status(one), paused, world.status(two), world.status(three)]
 
     assert asyncio.run(scenario()) == ["cancelled", "paused", "completed", "completed"]
+
+
+def test_what_an_async_step_starts_has_its_context_made_off_the_loop(world: World) -> None:
+    @workflow("made")
+    class Made:
+        class Context(BaseModel):
+            verb: str
+            under_loop: bool
+
+        @classmethod
+        def create_context(cls, verb):
+            return cls.Context(verb=verb, under_loop=is_under_loop())
+
+        @step(start=True)
+        def run(self):
+            return complete()
+
+    @workflow("maker")
+    class Maker:
+        Context = Nothing
+
+        @step(start=True)
+        async def run(self):
+            made = await world.engine.astart("made", verb="astart")
+            await world.engine.asignal("seen", run_id=made.id)
+            return complete()
+
+    world.engine.start("maker")
+
+    (made,) = (run for run in world.storage.runs() if run.name == "made")
+    assert made.data == {"verb": "astart", "under_loop": False}
 
 
 @pytest.mark.parametrize("verb", ["start", "signal", "cancel", "pause", "resume", "retry", "execute_step"])

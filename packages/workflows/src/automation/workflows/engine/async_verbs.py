@@ -33,8 +33,6 @@ def refuse_under_loop(verb: str) -> None:
     )
 
 
-async def in_thread(verb: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
-    """Run a verb on the thread that holds the connections; inside a step it only buffers, and stays here."""
-    if running_scope() is not None:
-        return verb(*args, **kwargs)
+async def in_thread(verb: Callable[..., _T], /, *args: Any, **kwargs: Any) -> _T:
+    """Run a verb on the thread that holds the connections, also inside a step: `create_context` may query there."""
     return await sync_to_async(verb, thread_sensitive=True)(*args, **kwargs)
