@@ -1,6 +1,7 @@
 """What is stored about a person can be erased, and what was erased starts nothing again."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -65,6 +66,24 @@ def test_what_is_about_others_is_left(clock: StillClock, queue: Heap, events: Pa
     assert WorkflowRun.objects.for_entity(other).get().status == WorkflowStatus.WAITING
     assert [signal.payload for signal in WorkflowSignal.objects.order_by("pk")] == [None, {"guest": "Mrs Miller"}]
     assert WorkflowRun.objects.get(name="sleeper").data == {"label": "Mrs Miller"}
+
+
+def test_an_id_in_another_case_is_another_entity(clock: StillClock) -> None:
+    WorkflowSignal.objects.bulk_create(
+        WorkflowSignal(
+            signal_id=uuid4(),
+            name="event:seen",
+            payload={"guest": pk},
+            subjects=[{"type": "parcelapp.parcel", "id": pk}],
+            sent_at=clock.now(),
+        )
+        for pk in ("ab", "AB", "abc")
+    )
+
+    assert wiring.upkeep is not None
+    assert wiring.upkeep.erase("parcelapp.Parcel", "ab") == 1
+    left = WorkflowSignal.objects.filter(payload__isnull=False)
+    assert [signal.payload for signal in left.order_by("pk")] == [{"guest": "AB"}, {"guest": "abc"}]
 
 
 def test_erasing_twice_is_harmless(clock: StillClock, queue: Heap, events: ParcelEvents) -> None:

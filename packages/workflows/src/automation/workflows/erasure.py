@@ -15,6 +15,8 @@ from automation.workflows.runs.values import EntityRef
 
 __all__ = ["erase_entity"]
 
+_BATCH = 500
+
 _REASON = "erased: the data of its entity was deleted on request"
 
 
@@ -46,4 +48,8 @@ def _empty_signals(entity: EntityRef, alias: str) -> int:
     """Empty what was sent about it. The text of the subjects is searched: nothing else knows all names of signals."""
     subject = json.dumps(asdict(entity), separators=(",", ":"))
     signals = WorkflowSignal.objects.using(alias).annotate(text=Cast("subjects", TextField()))
-    return int(signals.filter(text__contains=subject).update(payload=None))
+    found = signals.filter(text__contains=subject).values_list("pk", "subjects")
+    # SQLite does not tell `A1` from `a1` in a search.
+    ids = [pk for pk, subjects in found if asdict(entity) in subjects]
+    chunks = (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
+    return sum(signals.filter(pk__in=chunk).update(payload=None) for chunk in chunks)
