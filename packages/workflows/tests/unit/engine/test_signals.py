@@ -239,6 +239,19 @@ def test_a_signal_to_a_run_wakes_that_run_alone(world: World) -> None:
     assert world.status(other) is WorkflowStatus.WAITING
 
 
+@pytest.mark.parametrize(("sent", "wakes"), [("a", True), ("b", False), (None, True)], ids=["same", "other", "none"])
+def test_a_signal_to_a_run_with_a_key_ends_no_wait_for_another_key(world: World, sent: str | None, wakes: bool) -> None:
+    first = world.engine.start(waiter(key="a"))
+    world.engine.signal("x", run_id=first.id, key=sent)
+    assert (world.status(first) is WorkflowStatus.COMPLETED) is wakes
+
+    world.with_queue()
+    late = world.engine.start(waiter(key="a"))
+    world.engine.signal("x", run_id=late.id, key=sent)
+    world.engine.execute_step(late.id)
+    assert (world.status(late) is WorkflowStatus.COMPLETED) is wakes
+
+
 def test_each_run_consumes_a_signal_once_and_in_the_order_of_sending(world: World) -> None:
     @workflow("collector")
     class Collector:

@@ -300,6 +300,26 @@ def test_waiting_again_for_the_signal_that_woke_it_keeps_the_original_deadline(w
     assert world.data(run)["seen"] == [1]
 
 
+def test_waiting_for_another_key_counts_a_deadline_of_its_own_and_is_no_mistake(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    @workflow("rounds")
+    class Rounds:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            key = "second" if get_wake().cause == "signal" else "first"
+            return wait("done", key=key, timeout=timedelta(hours=1))
+
+    run = world.engine.start("rounds")
+    world.advance(minutes=50)
+    world.engine.signal("done", key="first")
+
+    assert world.stored(run).wake_at == START + timedelta(minutes=50 + 60)
+    assert not [record for record in caplog.records if "nothing changed" in record.getMessage()]
+
+
 def test_another_step_that_waits_for_the_same_signal_gets_its_own_deadline(world: World) -> None:
     @workflow("two_waits")
     class TwoWaits:

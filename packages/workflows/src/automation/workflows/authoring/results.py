@@ -25,6 +25,7 @@ __all__ = [
     "StepResult",
     "StepTarget",
     "Wait",
+    "checked_key",
     "complete",
     "fail",
     "goto",
@@ -243,8 +244,6 @@ def _wait(  # noqa: PLR0917 - private, and called three times with the same name
     if on_timeout is not None and timeout is None:
         raise UsageError(f"wait({signal!r}, on_timeout=...) without timeout= would never get there. Add timeout=.")
     check_text(signal, "signal")
-    if key is not None:
-        check_text(str(key), "key")
     if not (since is None or since in ("run", "now") or is_duration(since)):
         raise UsageError(
             f'wait({signal!r}, since={since!r}): since is "run", "now" or a timedelta of at most {LONGEST.days} days.'
@@ -254,10 +253,19 @@ def _wait(  # noqa: PLR0917 - private, and called three times with the same name
         timeout=None if timeout is None else _duration(timeout, f"wait({signal!r}, timeout=...)"),
         on_timeout=_optional(on_timeout),
         then=_optional(then),
-        key=None if key is None else str(key),
+        key=None if key is None else checked_key(key),
         entity=entity,
         since=since,
     )
+
+
+def checked_key(key: object) -> str:
+    """Return the key of a signal or a wait as text. Raises UsageError for one that no signal can have."""
+    text = str(key)
+    if not 1 <= len(text) <= NAME_LENGTH:
+        raise UsageError(f"key={text!r:.300} must be text of 1 to {NAME_LENGTH} characters.")
+    check_text(text, "key")
+    return text
 
 
 def _children(given: Any) -> Sequence[Child]:

@@ -43,6 +43,8 @@ class Wake:
     """Counts from 1 within the visit."""
     idempotency_key: str = ""
     """The same on every attempt of the visit: uuid5 of (run id, visit)."""
+    asked: str = ""
+    """What the wait that the signal ended had asked for: `key:<key>`, `entity:<type>:<id>`, or nothing."""
     deadline_at: datetime | None = None
     """The deadline of the wait that a signal ended, when it re-entered the step that waited: waiting again for the
-    same signal keeps it."""
+    same signal, about the same, keeps it."""

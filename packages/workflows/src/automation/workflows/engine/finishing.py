@@ -186,7 +186,8 @@ def _warn_of_mistake(claim: Claim, move: Transition, outcome: Outcome) -> None:
     run, wake = claim.run, claim.run.wake
     if wake is None or wake.cause is not WakeKind.SIGNAL or move.after.wait is None:
         return
-    if wake.signal == move.after.wait.signal and not claim.merged and run.data == outcome.data:
+    is_renewed = (wake.signal, wake.asked) == (move.after.wait.signal, move.after.wait.key)
+    if is_renewed and not claim.merged and run.data == outcome.data:
         logger.warning(
             "Step %r of %r was woken by signal %r and waits for it again with nothing changed. A woken run re-enters "
             "the step that waited: write wait(%r, then=self.next_step), or look at get_wake() first.",

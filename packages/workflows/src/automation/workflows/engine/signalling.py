@@ -6,7 +6,7 @@ from uuid import UUID
 
 from automation.workflows.authoring.contexts import load, merge
 from automation.workflows.authoring.payloads import check_json, check_text
-from automation.workflows.authoring.results import EVENT_PREFIX, NAME_LENGTH
+from automation.workflows.authoring.results import EVENT_PREFIX, NAME_LENGTH, checked_key
 from automation.workflows.engine.async_verbs import is_under_loop
 from automation.workflows.engine.fitting import definition_of
 from automation.workflows.engine.moving import Mover
@@ -33,7 +33,7 @@ class Signaller:
             id=self._runtime.new_id(),
             name=name,
             payload=self._checked_payload(payload),
-            key=_checked_key(key),
+            key=None if key is None else checked_key(key),
             run_id=run_id,
             sent_at=self._runtime.now(),
         )
@@ -98,13 +98,3 @@ def _check_name(name: str) -> None:
         )
     if name.startswith(CHILDREN_PREFIX):
         raise UsageError(f"Signal {name!r} is sent by ending child runs alone. Choose another name.")
-
-
-def _checked_key(key: str | None) -> str | None:
-    if key is None:
-        return None
-    text = str(key)
-    if not 1 <= len(text) <= NAME_LENGTH:
-        raise UsageError(f"key={text!r:.300} must be text of 1 to {NAME_LENGTH} characters.")
-    check_text(text, "key")
-    return text

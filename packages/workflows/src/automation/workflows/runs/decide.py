@@ -152,6 +152,7 @@ def _signalled(run: Run, cause: causes.Signalled, now: datetime) -> Move:
         signal=signal.name,
         payload=signal.payload,
         sent_at=signal.sent_at,
+        asked=wait.key,
         deadline_at=wait.deadline_at if step == run.current_step else None,
     )
     # The signal's own place, not the mailbox's head: what was delivered since then is for the visit that begins here.

@@ -30,7 +30,9 @@ def matches(signal: Signal, wait: StandingWait) -> bool:
     if wait.sent_after is not None and signal.sent_at < wait.sent_after:
         return False
     if signal.run_id is not None:
-        return signal.position > wait.run_after
+        # To this run, and, where both name a key, about what it waits for.
+        is_meant = signal.key is None or not wait.key or _is_addressed(signal, wait)
+        return is_meant and signal.position > wait.run_after
     if _is_addressed(signal, wait):
         return signal.position > wait.addressed_after
     return _is_for_anybody(signal, wait) and signal.position > wait.broadcasts_after
@@ -50,15 +52,17 @@ def _is_for_anybody(signal: Signal, wait: StandingWait) -> bool:
     return bool(wait.entity_type) and all(subject.type != wait.entity_type for subject in signal.subjects)
 
 
-def standing_wait(run: Run, asked: Wait, *, deadline_at: datetime | None, now: datetime, position: int) -> StandingWait:
-    """Return the wait that a run stands in once its step asked for it; `position` is the mailbox's, read just now."""
+def standing_wait(run: Run, asked: Wait, *, now: datetime, position: int) -> StandingWait:
+    """Return the wait that a run stands in once its step asked for it, without a deadline.
+
+    `position` is the mailbox's, read just now.
+    """
     key, entity_type = _asked_key(run, asked)
     broadcasts, addressed, own, sent_after = _bounds(run, asked, now, position)
     return StandingWait(
         signal=asked.signal,
         key=key,
         entity_type=entity_type,
-        deadline_at=deadline_at,
         on_timeout=asked.on_timeout,
         then=asked.then,
         broadcasts_after=broadcasts,

@@ -59,19 +59,23 @@ def _sleeping(run: Run, result: Sleep, now: datetime) -> Run:
 
 
 def _waiting(run: Run, result: Wait, now: datetime, position: int) -> Run:
-    deadline = _deadline(run, result, now)
-    wait = standing_wait(run, result, deadline_at=deadline, now=now, position=position)
+    asked = standing_wait(run, result, now=now, position=position)
+    deadline = _deadline(run, result, asked.key, now)
+    wait = replace(asked, deadline_at=deadline)
     about = f" about {wait.key.partition(':')[2]}" if wait.key else ""
     until = f" until {clock_text(deadline)}" if deadline else ""
     return waits(run, wait, deadline, f"waits for signal {wait.signal!r}{about}{until}")
 
 
-def _deadline(run: Run, result: Wait, now: datetime) -> datetime | None:
+def _deadline(run: Run, result: Wait, key: str, now: datetime) -> datetime | None:
     """A wait renewed after the very signal it was for keeps its original deadline; any other counts anew."""
     if result.timeout is None:
         return None
     wake = run.wake
-    if wake is not None and wake.cause is WakeKind.SIGNAL and wake.signal == result.signal and wake.deadline_at:
+    is_renewed = (
+        wake is not None and wake.cause is WakeKind.SIGNAL and (wake.signal, wake.asked) == (result.signal, key)
+    )
+    if wake is not None and is_renewed and wake.deadline_at:
         return wake.deadline_at
     return now + result.timeout
 
