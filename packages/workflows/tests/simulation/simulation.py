@@ -1,7 +1,8 @@
 """One simulated run: a safety phase with faults, then a liveness phase without, in which everything must end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -36,16 +37,21 @@ class Sent:
 
 
 class Queue:
-    """The executor: hints in a bag, to be taken in any order, twice, or never."""
+    """The executor: hints in a bag, to be taken once it is time for them, in any order, twice, or never."""
 
     horizon = timedelta(minutes=5)
 
     def __init__(self, simulation: "Simulation") -> None:
         self._simulation = simulation
-        self.bag: list[UUID] = []
+        self.bag: list[tuple[UUID, datetime | None]] = []
 
     def enqueue(self, run_ids: Any, *, run_after: Any = None) -> None:
-        self.bag += run_ids
+        self.bag += [(run_id, run_after) for run_id in run_ids]
+
+    def due(self) -> list[int]:
+        """Return the places of the hints whose time has come."""
+        now = self._simulation.scheduler.clock.at
+        return [place for place, (_, run_after) in enumerate(self.bag) if run_after is None or run_after <= now]
 
 
 class Simulation:
@@ -141,8 +147,8 @@ class Simulation:
         """Let something begin, or time pass."""
         random, faults = self.scheduler.random, self.faults
         dice = random.random()
-        if self.queue.bag and len(self.scheduler.tasks) < self.workers:
-            self._deliver()
+        if len(self.scheduler.tasks) < self.workers and (places := self._places()):
+            self._deliver(places)
         elif dice < 0.02:
             self.scheduler.spawn("sweep", self.engine.process_scheduled)
         elif dice < 0.10:
@@ -155,10 +161,17 @@ class Simulation:
         elif self.chance(faults.meddling):
             self._meddle()
 
-    def _deliver(self) -> None:
+    def _places(self) -> Sequence[int]:
+        """Return which hints may be taken now: now and then also one that comes early."""
+        if self.queue.bag and self.chance(self.faults.duplicate / 10):
+            self.scheduler.count("hint early")
+            return range(len(self.queue.bag))
+        return self.queue.due()
+
+    def _deliver(self, places: Sequence[int]) -> None:
         random = self.scheduler.random
-        index = random.randrange(len(self.queue.bag))
-        run_id = self.queue.bag[index]
+        index = random.choice(places)
+        run_id, _ = self.queue.bag[index]
         if self.chance(self.faults.duplicate):
             self.scheduler.count("hint doubled")
         else:
@@ -247,9 +260,9 @@ class Simulation:
         raise Broken(f"everything ends once the faults have ended: {stuck}")
 
     def _drain(self) -> None:
-        while self.scheduler.tasks or self.queue.bag:
-            while self.queue.bag and len(self.scheduler.tasks) < self.workers:
-                self._deliver()
+        while self.scheduler.tasks or self.queue.due():
+            while len(self.scheduler.tasks) < self.workers and (places := self.queue.due()):
+                self._deliver(places)
             require(self.scheduler.step(), "nobody waits for ever", [task.name for task in self.scheduler.tasks])
 
     def _resume_all(self) -> None:
