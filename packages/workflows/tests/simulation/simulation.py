@@ -22,6 +22,8 @@ from tests.simulation.workload import ITEMS, define, stage
 __all__ = ["Simulation", "simulate"]
 
 KINDS = ("chain", "collector", "keyed", "racer", "outside", "parent", "compensated", "gossip", "failing", "beating")
+FAIL_ON_PURPOSE = ("failing", "compensated")
+"""No other workflow of the simulated world may end FAILED: its attempts never run out, nor do its workers."""
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Simulation:
         self.outside: list[tuple[UUID, int, str]] = []
         self.deliveries = 0
         self.senders: dict[UUID, Sent] = {}
+        self.called_off: set[UUID] = set()
+        """Runs that somebody cancelled, or tried to."""
         self.workers = setting.randint(1, 4)
         self._ids = Random(seed + 1)
         self._runs = runs
@@ -221,6 +225,9 @@ class Simulation:
         run = self.scheduler.random.choice(list(runs))
         verb = self.scheduler.random.choice(("cancel", "pause", "resume", "resume", "retry"))
 
+        if verb == "cancel":
+            self.called_off.add(run.id)
+
         def act() -> None:
             try:
                 getattr(self.engine, verb)(run.id)
@@ -293,6 +300,10 @@ class Simulation:
 
     def _judge_run(self, run: Run) -> None:
         data: Any = run.data
+        if run.status is WorkflowStatus.FAILED:
+            require(run.name in FAIL_ON_PURPOSE, "nothing fails but what does so on purpose", run)
+        if run.status is WorkflowStatus.CANCELLED:
+            require(self._was_called_off(run), "nothing is cancelled that nobody called off", run)
         if run.status is not WorkflowStatus.COMPLETED:
             return
         written = [visit for run_id, visit, _ in self.storage.ledger if run_id == run.id]
@@ -310,6 +321,15 @@ class Simulation:
         attempts = self.storage.attempts(run.id)
         numbers = [attempt.revision for attempt in attempts]
         require(numbers == sorted(set(numbers)), "the history has one row per attempt", run)
+
+    def _was_called_off(self, run: Run) -> bool:
+        """By a person, by the end of its event, or with its parent."""
+        if run.id in self.called_off:
+            return True
+        if run.occurrence is not None and self.storage.event(run.occurrence.id).ended:
+            return True
+        parent = None if run.parent_id is None else self.storage.load(run.parent_id)
+        return parent is not None and self._was_called_off(parent)
 
     def _judge_event(self, event: SimEvent) -> None:
         """One start for what occurred; none that has not begun for what ended."""

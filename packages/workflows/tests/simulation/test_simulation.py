@@ -13,8 +13,10 @@ from collections import Counter
 import pytest
 
 from automation.workflows.authoring.registry import registry
+from automation.workflows.ports import Policy
 from tests.simulation.faults import Faults
-from tests.simulation.simulation import simulate
+from tests.simulation.invariants import Broken
+from tests.simulation.simulation import Simulation, simulate
 
 DELIVERIES = int(os.environ.get("AUTOMATION_DELIVERIES", "20000"))
 FIRST_SEED = int(os.environ.get("AUTOMATION_SEED", "0"))
@@ -58,6 +60,20 @@ def test_each_fault_alone_and_often(fault: str) -> None:
     rate = {"crash": 0.05, "database": 0.05, "unknown": 0.3}.get(fault, 0.3)
     for seed in range(5):
         simulate(seed, faults=Faults(**{fault: rate}))
+
+
+def test_the_judge_refuses_an_end_that_nobody_meant() -> None:
+    """A run that a crash may fail, and one that is cancelled behind everybody's back."""
+    touchy = Simulation(3, faults=Faults(crash=0.2))
+    touchy.engine.wiring.policy = lambda: Policy(lost_limit=1)
+    with pytest.raises(Broken, match="nothing fails but what does so on purpose"):
+        touchy.run()
+
+    betrayed = Simulation(3, faults=Faults(), runs=0)
+    betrayed.take_the_stage()
+    betrayed.engine.cancel(betrayed.engine.start("racer").id)
+    with pytest.raises(Broken, match="nothing is cancelled that nobody called off"):
+        betrayed.end()
 
 
 def test_the_same_seed_gives_the_same_trace() -> None:
