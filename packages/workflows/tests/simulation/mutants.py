@@ -17,6 +17,9 @@ __all__ = ["MUTANTS", "PACKAGE", "Mutant", "Undecided", "killer"]
 
 LIMIT_SECONDS = 1200
 """Ten times what the suite takes on a quiet machine."""
+PURE = ("tests/unit", "tests/simulation")
+STORED = tuple(f"tests/integration/test_{name}.py" for name in ("storage_contract", "retention", "engine"))
+"""What judges a mutant of the Django shell, which is the package's root; on the database of the environment."""
 HERE = Path(__file__).resolve().parents[2]
 PACKAGE = HERE / "src" / "automation" / "workflows"
 
@@ -176,8 +179,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a renewed wait counts anew",
         "runs/returning.py",
-        "wake.signal == result.signal and wake.deadline_at:",
-        "wake.signal == result.signal and not wake:",
+        "if wake is not None and is_renewed and wake.deadline_at:",
+        "if wake is not None and not is_renewed and wake.deadline_at:",
     ),
     Mutant(
         "attempts leak from one step into the next",
@@ -324,6 +327,84 @@ MUTANTS: Sequence[Mutant] = (
         "                if open_.signal(signal.id) is None:\n",
         "                if True:\n",
     ),
+    Mutant(
+        "what is due is asked before the deadline",
+        "engine/claiming.py",
+        "        if (over := past_deadline(self._runtime, run)) is not None:\n            return over, None\n",
+        "",
+    ),
+    Mutant(
+        "code that does not know the workflow ends it at its deadline",
+        "engine/deadlines.py",
+        "    if definition is None:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a visit that goes on after its failure keeps its number",
+        "runs/visits.py",
+        "ready(replace(run, visit=run.visit + 1, attempt=0, lost_claims=0), now)",
+        "ready(replace(run, attempt=0, lost_claims=0), now)",
+    ),
+    Mutant(
+        "a payload is merged again after a failure",
+        "engine/claiming.py",
+        "wake.kind is not WakeKind.SIGNAL",
+        "wake.cause is not WakeKind.SIGNAL",
+    ),
+    Mutant(
+        "a cascade takes the run whose step is being stored",
+        "engine/moving.py",
+        "if run_id != spared and (move",
+        "if (move",
+    ),
+    Mutant(
+        "no fence when one row is stored",
+        "django_storage.py",
+        "filter(pk=move.before.id, revision=move.before.revision)",
+        "filter(pk=move.before.id)",
+    ),
+    Mutant(
+        "no fence when rows are stored together",
+        "django_storage.py",
+        "if stored.pop(move.before.id, None) != move.before.revision:",
+        "if stored.pop(move.before.id, None) is None:",
+    ),
+    Mutant(
+        "a refused commit counts as a lost worker",
+        "django_storage.py",
+        "or isinstance(error, OperationalError):",
+        "or isinstance(error, DatabaseError):",
+    ),
+    Mutant(
+        "a row of the table consumes a signal twice",
+        "mailbox.py",
+        '            ~Exists(WorkflowReceipt.objects.filter(run_id=OuterRef("pk"), signal_id=signal.id)),\n',
+        "",
+    ),
+    Mutant(
+        "a position is allotted twice",
+        "mailbox.py",
+        "        if stored.position is None:\n",
+        "        if True:\n",
+    ),
+    Mutant(
+        "an edit of the data moves what has begun",
+        "plans.py",
+        "            data__isnull=True,\n",
+        "",
+    ),
+    Mutant(
+        "cleaning up forgets keys",
+        "retention.py",
+        "filter(pk__in=set(ids) - set(keyed))",
+        "filter(pk__in=ids)",
+    ),
+    Mutant(
+        "cleaning up takes signals that are not delivered",
+        "retention.py",
+        "        pending__isnull=True, sent_at__lt",
+        "        sent_at__lt",
+    ),
 )
 
 
@@ -340,15 +421,16 @@ def killer(mutant: Mutant) -> str | None:
         source = changed.read_text()
         assert source.count(mutant.before) == 1, f"{mutant.name!r} no longer fits {mutant.file}"
         changed.write_text(source.replace(mutant.before, mutant.after))
-        return _first_failure(folder)
+        return _first_failure(folder, PURE if "/" in mutant.file else STORED)
 
 
-def _first_failure(folder: str) -> str | None:
+def _first_failure(folder: str, tests: Sequence[str]) -> str | None:
     environment = {**os.environ, "PYTHONPATH": folder, "AUTOMATION_DELIVERIES": "4000", "PYTHONDONTWRITEBYTECODE": "1"}
     # The short form: of the long one nothing would end in time, whatever the mutant.
     environment.pop("AUTOMATION_LONG", None)
+    environment["AUTOMATION_TEST_SUFFIX"] = environment.get("AUTOMATION_TEST_SUFFIX", "") + "_mutants"
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
-    command += ["--deselect", "tests/simulation/test_mutants.py", "tests/unit", "tests/simulation"]
+    command += ["--deselect", "tests/simulation/test_mutants.py", *tests]
     try:
         done = subprocess.run(
             command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
