@@ -1,11 +1,16 @@
 """More than one database."""
 
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
+from django.db import OperationalError, connections
 
+from automation.events import databases
 from automation.events.callbacks import on_event
-from automation.events.models import Event, EventDelivery
+from automation.events.declaring import fingerprint
+from automation.events.models import DeclarationState, Event, EventDelivery
 from automation.events.services import event_processor
 from tests.doubles import RecordingSubscriber, subscribed
 from tests.hotel.models import Ledger, Reservation
@@ -111,3 +116,66 @@ def test_subscriber_that_is_gone_parks_its_changes(clock):
     clock.advance(hours=1)
     event_processor.process_due_events()
     assert set(EventDelivery.objects.values_list("status", flat=True)) == {"parked"}
+
+
+def test_database_that_cannot_be_reached_does_not_stop_the_others(clock, monkeypatch):
+    book = Reservation.objects.create(status="confirmed", checkin_at=clock.now())
+    databases._known.clear()
+
+    def fail(*_, **__):
+        raise OperationalError("down")
+
+    monkeypatch.setattr(connections["other"].introspection, "table_names", fail)
+    with pytest.raises(OperationalError, match="down"):
+        event_processor.process_due_events()
+    assert Event.objects.for_entity(book).get(event_name="checkin_due").status == "occurred"
+
+
+class ReservationsAtHome:
+    """Reservations are stored on `default` only, the tables of events on both."""
+
+    def allow_migrate(self, db, app_label, model_name=None, **_):
+        return db == "default" if model_name == "reservation" else None
+
+
+@pytest.fixture
+def reservations_at_home(settings):
+    settings.DATABASE_ROUTERS = [ReservationsAtHome()]
+    with connections["other"].cursor() as cursor:
+        cursor.execute("ALTER TABLE hotel_reservation RENAME TO hotel_elsewhere")
+    yield
+    with connections["other"].cursor() as cursor:
+        cursor.execute("ALTER TABLE hotel_elsewhere RENAME TO hotel_reservation")
+
+
+def test_sync_events_leaves_out_models_that_a_database_does_not_have(reservations_at_home):
+    out = StringIO()
+    call_command("sync_events", stdout=out)
+    assert "hotel.Reservation on default" in out.getvalue()
+    assert "hotel.Reservation on other" not in out.getvalue()
+
+
+def test_catching_up_leaves_out_models_that_a_database_does_not_have(clock, reservations_at_home):
+    event_processor.process_due_events()
+    on_event("checkin_due", name="early", offset_minutes=-60)(lambda event: None)
+    event_processor.process_due_events()
+    assert DeclarationState.objects.using("other").get().fingerprint == fingerprint()
+
+
+class ReadFromReplica:
+    def db_for_read(self, model, **hints):
+        return "other"
+
+    def db_for_write(self, model, **hints):
+        return "default"
+
+    def allow_relation(self, *_, **hints):
+        return True
+
+
+def test_sync_reads_and_writes_where_the_model_is_written(settings):
+    settings.DATABASE_ROUTERS = [ReadFromReplica()]
+    Reservation.objects.bulk_create([Reservation(status="confirmed")])
+    assert Event.objects.sync(Reservation.objects.all()).created == 2
+    assert Event.objects.using("default").count() == 2
+    assert not Event.objects.using("other").exists()

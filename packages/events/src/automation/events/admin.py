@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from automation.events.databases import written_to
 from automation.events.lifecycle.status import DeliveryStatus, EventStatus
 from automation.events.models import Event, EventDelivery
 from automation.events.rerunning import run_again
@@ -110,7 +111,7 @@ class EventDeliveryAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     def run_again(self, request: HttpRequest, queryset: QuerySet[EventDelivery]) -> None:
         """Owe the selected failed deliveries again; the processor makes them."""
         chosen = list(queryset.filter(status=DeliveryStatus.FAILED))
-        count = run_again(chosen, using=queryset.db)
+        count = run_again(chosen, using=written_to(queryset))
         user: Any = request.user
         if chosen:
             LogEntry.objects.log_actions(user.pk, chosen, CHANGE, change_message="Run again")

@@ -19,6 +19,7 @@ from automation.events import deliveries
 from automation.events.announcing import announce, announcements
 from automation.events.callbacks import EventPhase, callback_registry
 from automation.events.conf import conf
+from automation.events.databases import may_hold
 from automation.events.lifecycle.reconcile import News
 from automation.events.lifecycle.status import EventStatus
 from automation.events.models import DeclarationState, Event
@@ -27,7 +28,7 @@ from automation.events.ports.wiring import wiring
 from automation.events.registry import declarations, declared
 from automation.events.syncing import sync_keys
 
-__all__ = ["catch_up", "derive_all", "fingerprint", "note_as_current"]
+__all__ = ["catch_up", "declaring_models", "derive_all", "fingerprint", "note_as_current"]
 
 NAME = "declarations"
 CHUNKS = 20
@@ -63,7 +64,7 @@ def catch_up(*, using: str) -> bool:
 
 def derive_all(*, using: str) -> None:
     """Add what is missing for every event that lies ahead, now."""
-    cursor: dict[str, Any] | None = {"stage": len(_scheduled_models()), "after": None}
+    cursor: dict[str, Any] | None = {"stage": len(_scheduled_models(using)), "after": None}
     while cursor is not None:
         cursor = _next_chunk(cursor, using=using)
 
@@ -88,7 +89,7 @@ def _note(current: str, cursor: dict[str, Any] | None, *, using: str) -> None:
 
 def _next_chunk(cursor: dict[str, Any], *, using: str) -> dict[str, Any] | None:
     """Do one chunk and give where to go on: the models one after the other, then the events that lie ahead."""
-    stage, after, models = cursor["stage"], cursor["after"], _scheduled_models()
+    stage, after, models = cursor["stage"], cursor["after"], _scheduled_models(using)
     if stage < len(models):
         after = _arm_missing(models[stage], after, using=using)
     else:
@@ -130,9 +131,16 @@ def _derive_calls(after: Any, *, using: str) -> Any:
     return str(pending[-1].id) if len(pending) == conf().batch else None
 
 
-def _scheduled_models() -> list[type[Model]]:
+def _scheduled_models(using: str) -> list[type[Model]]:
     found = {one.model for one in declarations().values() if not one.definition.is_immediate()}
-    return [model for model in apps.get_models(include_auto_created=True) if model in found]
+    return [model for model in declaring_models(using) if model in found]
+
+
+def declaring_models(using: str | None = None) -> list[type[Model]]:
+    """Return the models that declare events; with an alias, those whose rows may be stored there."""
+    found = {one.model for one in declarations().values()}
+    models = [model for model in apps.get_models(include_auto_created=True) if model in found]
+    return [model for model in models if using is None or may_hold(using, model)]
 
 
 def _definition_lines() -> Iterator[str]:

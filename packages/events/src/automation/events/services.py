@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from automation.events.databases import aliases
+from automation.events.databases import candidates, is_served
 from automation.events.polling import Tally, next_due, poll
 from automation.events.ports.processor import Health
 from automation.events.ports.wiring import wiring
@@ -30,7 +30,7 @@ class EventProcessor:
         """
         now = wiring.clock.now()
         total = Tally()
-        for tally in _each(aliases(only=using), lambda alias: poll(using=alias, stop=stop)):
+        for tally in _each(using, lambda alias: poll(using=alias, stop=stop)):
             total += tally
         return {
             "due_events_found": total.found,
@@ -45,7 +45,7 @@ class EventProcessor:
 
         cutoff = wiring.clock.now() - timedelta(days=days_old)
         deleted, emptied, calls = 0, 0, 0
-        for report in _each(aliases(only=using), lambda alias: clean_up(cutoff, using=alias)):
+        for report in _each(using, lambda alias: clean_up(cutoff, using=alias)):
             deleted += report.deleted
             emptied += report.emptied
             calls += report.calls
@@ -61,20 +61,21 @@ class EventProcessor:
         """Count, on every database, what is owed since before this time, what has failed and what is parked."""
         from automation.events.health import health
 
-        return sum(_each(aliases(), lambda alias: health(before, using=alias)), Health())
+        return sum(_each(None, lambda alias: health(before, using=alias)), Health())
 
     def next_due_at(self, *, using: str | None = None) -> datetime | None:
         """Return when the next thing will be due; None when nothing is waiting for a time."""
-        times = [moment for alias in aliases(only=using) if (moment := next_due(using=alias)) is not None]
-        return min(times, default=None)
+        times = _each(using, lambda alias: next_due(using=alias))
+        return min((moment for moment in times if moment is not None), default=None)
 
 
-def _each(names: Sequence[str], do: Callable[[str], T]) -> Iterator[T]:
+def _each(only: str | None, do: Callable[[str], T]) -> Iterator[T]:
     """Do it on every database; one that fails does not stop the others, and is raised when they are done."""
     failed: Exception | None = None
-    for alias in names:
+    for alias in candidates(only=only):
         try:
-            yield do(alias)
+            if is_served(alias, only=only):
+                yield do(alias)
         except Exception as error:  # noqa: BLE001 - a database that is down may raise anything; raised below
             failed = failed or error
     if failed is not None:

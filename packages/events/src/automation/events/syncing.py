@@ -11,6 +11,7 @@ from django.db import IntegrityError, OperationalError, connections, transaction
 from django.db.models import Model, QuerySet
 
 from automation.events.conf import conf
+from automation.events.databases import written_to
 from automation.events.entities import Fresh, read_entities
 from automation.events.errors import StaleEvent
 from automation.events.lifecycle.reconcile import Verb, reconcile
@@ -65,7 +66,8 @@ def sync(
     `dry_run` only counts. `definitions` leaves some out. `progress` is called with the number of entities of each
     finished chunk. Safe to call twice, and beside saves and processors.
     """
-    model, using = queryset.model, queryset.db
+    model, using = queryset.model, written_to(queryset)
+    queryset = queryset.using(using)
     ours = [one for one in declared(model) if definitions(one)]
     report = SyncReport()
     for keys in _chunks(queryset) if ours else ():

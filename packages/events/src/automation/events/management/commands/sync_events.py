@@ -8,12 +8,12 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Model
 
-from automation.events.databases import aliases
-from automation.events.declaring import derive_all, note_as_current
+from automation.events.databases import aliases, may_hold
+from automation.events.declaring import declaring_models, derive_all, note_as_current
 from automation.events.ports import wiring
 from automation.events.ports.subscriber import Deriving
 from automation.events.progress import Progress
-from automation.events.registry import declarations, declared, entity_type_of
+from automation.events.registry import declared, entity_type_of
 from automation.events.syncing import SyncReport, sync
 from automation.events.withdrawing import retire_vanished, withdraw_calls, withdraw_events
 
@@ -37,9 +37,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Sync each model on each database."""
-        models = [self._model(label) for label in options["models"]] or _declaring_models()
+        models = [self._model(label) for label in options["models"]] or declaring_models()
         for alias in aliases(only=options["database"]):
-            for model in models:
+            for model in (one for one in models if may_hold(alias, one)):
                 self._sync(model, alias, dry_run=options["dry_run"], quiet=options["no_progress"])
             if not options["models"]:
                 self._follow_the_code(alias, dry_run=options["dry_run"])
@@ -84,11 +84,7 @@ class Command(BaseCommand):
         except (LookupError, ValueError) as error:
             raise CommandError(f"{label!r} is not an installed model. Write app_label.Model.") from error
         if not declared(model):
-            known = ", ".join(sorted(model._meta.label for model in _declaring_models()))
+            known = ", ".join(sorted(model._meta.label for model in declaring_models()))
             raise CommandError(f"{label!r} declares no events. Models that do: {known or 'none'}.")
         return model
 
-
-def _declaring_models() -> list[type[Model]]:
-    found = {one.model for one in declarations().values()}
-    return [model for model in apps.get_models(include_auto_created=True) if model in found]
