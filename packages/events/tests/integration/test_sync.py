@@ -7,10 +7,10 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.test.utils import CaptureQueriesContext
 
-from automation.events.callbacks import on_event
+from automation.events.callbacks import on_event, on_event_cancelled
 from automation.events.models import Event, EventStatus
 from automation.events.services import event_processor
 from tests.hotel.models import Dog, Ledger, Parcel, Reservation
@@ -171,3 +171,54 @@ def test_adopting_the_package_on_a_table_that_is_already_there(clock):
     assert dict(statuses) == {"pending": count // 2, "expired": count // 2}
     assert f"{count} entities, 0 events created, 0 changed" in run("hotel.Reservation")
     assert event_processor.process_due_events()["events_processed"] == 0
+
+
+def test_tracking_update_leaves_no_event_behind_that_came_to_match_meanwhile(clock, monkeypatch):
+    """Whoever changes a row between the look and the write: it is either updated and synced, or neither."""
+    parcel = Parcel.objects.create(weight=1, sent_at=clock.now() + HOUR)
+    update, todo = QuerySet.update, [1]
+
+    def late(self, **values):
+        if todo:
+            todo.pop()
+            update(Parcel._base_manager.filter(pk=parcel.pk), weight=2)
+        return update(self, **values)
+
+    other = Parcel.objects.create(weight=2, sent_at=clock.now() + HOUR)
+    monkeypatch.setattr(QuerySet, "update", late)
+    Parcel.objects.filter(weight=2).update(sent_at=clock.now() + 5 * HOUR)
+    for one in (parcel, other):
+        one.refresh_from_db()
+        assert Event.objects.for_entity(one).get(event_name="parcel_sent").at == one.sent_at
+
+
+def test_tracking_update_of_many_is_one_transaction_in_batches(clock, settings):
+    settings.AUTOMATION_EVENTS = {"BATCH": 2}
+    Parcel.objects.bulk_create([Parcel(sent_at=clock.now() + HOUR) for _ in range(5)])
+    assert Parcel.objects.update(sent_at=clock.now() + 2 * HOUR) == 5
+    assert set(Event.objects.filter(event_name="parcel_sent").values_list("at")) == {(clock.now() + 2 * HOUR,)}
+
+
+def test_tracking_delete_costs_by_the_batch_and_tells_of_each(clock):
+    told = []
+    on_event_cancelled("parcel_sent", name="torn")(lambda event: told.append((event.entity_id, event.entity.weight)))
+    costs = []
+    for count in (3, 30):
+        parcels = Parcel.objects.bulk_create([Parcel(sent_at=clock.now() + HOUR, weight=7) for _ in range(count)])
+        told.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("automation.events.inline._follow", lambda work: None)
+            with CaptureQueriesContext(connection) as found:
+                Parcel.objects.all().delete()
+        costs.append(len(found))
+        event_processor.process_due_events()
+        assert sorted(told) == sorted((str(one.pk), 7) for one in parcels)
+    assert costs[0] == costs[1]
+    assert not Event.objects.current().exists()
+
+
+def test_tracking_delete_that_is_rolled_back_leaves_everything(clock):
+    parcel = Parcel.objects.create(sent_at=clock.now() + HOUR)
+    with rolled_back():
+        Parcel.objects.all().delete()
+    assert Event.objects.current().filter(entity_id=str(parcel.pk)).count() == 2

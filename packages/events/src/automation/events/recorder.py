@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -11,6 +13,7 @@ from django.db.models import Field, Model, Q
 
 from automation.events.callbacks import EventPhase, callback_registry
 from automation.events.conditions import decide_in_python
+from automation.events.conf import conf
 from automation.events.entities import Fresh, dump_entity, read_entities
 from automation.events.errors import StaleEvent
 from automation.events.keys import current_key
@@ -20,14 +23,21 @@ from automation.events.models import Event
 from automation.events.muting import is_muted
 from automation.events.ports.wiring import wiring
 from automation.events.registry import Declared, declared, declared_by_proxies, entity_type_of, key_text
-from automation.events.rows import state_of
+from automation.events.rows import batches, state_of
 from automation.events.settling import Decision, carry_out, retire
 from automation.events.snapshots import snapshot
 from automation.events.transactions import memory
 
-__all__ = ["record_deletion", "record_save"]
+__all__ = ["deletions_together", "record_deletion", "record_save"]
 
 TRIES = 5
+
+class _Gathered(threading.local):
+    def __init__(self) -> None:
+        self.deletions: list[tuple[Model, str]] | None = None
+
+
+_gathered = _Gathered()
 
 Rows = Mapping[tuple[str, str], Event]
 """Current rows by (entity type, event name)."""
@@ -67,25 +77,51 @@ def record_save(
 
 def record_deletion(instance: Model, *, using: str) -> None:
     """Cancel what is pending of a deleted instance and make all its rows history, so that its key starts afresh."""
-    entity_type = entity_type_of(type(instance))
-    if is_muted(entity_type):
+    if is_muted(entity_type_of(type(instance))):
         return
+    if _gathered.deletions is None:
+        _record_deletions([instance], using=using)
+    else:
+        # Django empties the key of the instance when all are deleted.
+        _gathered.deletions.append((copy.copy(instance), using))
+
+
+@contextmanager
+def deletions_together() -> Iterator[None]:
+    """Record all deletions of the block at its end, set by set; open a transaction around it."""
+    if _gathered.deletions is not None:
+        yield
+        return
+    _gathered.deletions = deletions = []
+    try:
+        yield
+    finally:
+        _gathered.deletions = None
+    sets: dict[tuple[type[Model], str], list[Model]] = {}
+    for instance, using in deletions:
+        sets.setdefault((type(instance), using), []).append(instance)
+    for (_, using), instances in sets.items():
+        for some in batches(instances, conf().batch):
+            _record_deletions(some, using=using)
+
+
+def _record_deletions(instances: Sequence[Model], *, using: str) -> None:
+    """Retire the rows of instances of one model."""
+    model = type(instances[0])
+    entity_type = entity_type_of(model)
+    gone = {key_text(model, instance.pk): instance for instance in instances}
     for attempt in range(TRIES):
-        rows = (
-            Event.objects.using(using)
-            .current()
-            .filter(entity_type=entity_type, entity_id=key_text(type(instance), instance.pk))
-        )
+        rows = Event.objects.using(using).current().filter(entity_type=entity_type, entity_id__in=list(gone))
         events = list(rows.select_for_update() if attempt else rows)
         if not events:
             return
         try:
             with transaction.atomic(using=using):
-                _retire(events, instance, using=using)
+                _retire(events, gone, using=using)
         except StaleEvent:
             continue
         return
-    raise StaleEvent(f"The events of {entity_type} {instance.pk!r} changed under its deletion {TRIES} times.")
+    raise StaleEvent(f"The events of {entity_type} {', '.join(gone)} changed under its deletion {TRIES} times.")
 
 
 def _record(
@@ -102,7 +138,7 @@ def _record(
         return
     with transaction.atomic(using=using):
         if stale:
-            _retire(stale, None, using=using)
+            _retire(stale, {}, using=using)
         carry_out(decisions, using=using, now=wiring.clock.now())
 
 
@@ -206,9 +242,10 @@ def _held_before(one: Declared, event: Event | None, *, using: str) -> bool | No
     return held
 
 
-def _retire(events: Sequence[Event], instance: Model | None, *, using: str) -> None:
+def _retire(events: Sequence[Event], gone: Mapping[str, Model], *, using: str) -> None:
     decisions = []
     for event in events:
+        instance = gone.get(event.entity_id)
         heard = callback_registry.matching(EventPhase.CANCELLED, event.event_name, event.entity_type)
         data = dump_entity(instance) if instance is not None and heard else None
         decisions.append(retire(event, entity_data=data))

@@ -9,6 +9,7 @@ from django.db import models, transaction
 from django.db.models import AutoField, Max
 
 from automation.events.conf import conf
+from automation.events.recorder import deletions_together
 from automation.events.registry import declared
 from automation.events.rows import batches
 from automation.events.syncing import sync, sync_keys
@@ -25,8 +26,9 @@ class EventTrackingQuerySet(_QuerySet):
     """Brings events in line in the transaction of `bulk_create`, `bulk_update` and `update`.
 
     Use it as a model's manager (`objects = EventTrackingManager()`) or mix it into a queryset of your own. It costs one
-    pass of `Event.objects.sync` over the rows concerned. `delete()` needs no help: Django sends signals for it, and
-    `bulk_update()` goes through `update()`.
+    pass of `Event.objects.sync` over the rows concerned; an `update()` of many rows is done batch by batch, in one
+    transaction. `bulk_update()` goes through `update()`. `delete()` is right without help, for Django sends signals for
+    it; here it also costs statements by the batch, and not by the row.
     """
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
@@ -48,12 +50,27 @@ class EventTrackingQuerySet(_QuerySet):
             return super().update(**kwargs)
         self._for_write = True
         with transaction.atomic(using=self.db):
-            keys = list(self.order_by().values_list("pk", flat=True))
-            changed = super().update(**kwargs)
-            self._sync(keys)
+            keys = list(dict.fromkeys(self.order_by().values_list("pk", flat=True)))
+            changed = 0
+            for chunk in batches(keys, conf().batch):
+                # By their keys as well: a row that comes to match meanwhile would change without being synced.
+                found = self.filter(pk__in=chunk)
+                changed += super(EventTrackingQuerySet, found).update(**kwargs)
+                self._sync(chunk)
         return changed
 
     update.alters_data = True  # type: ignore[attr-defined]
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete, and retire the rows of all that is deleted, cascades included, set by set."""
+        if not declared(self.model):
+            return super().delete()
+        self._for_write = True
+        with transaction.atomic(using=self.db), deletions_together():
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
     def _sync(self, keys: Sequence[Any]) -> None:
         for chunk in batches(sorted(set(keys), key=str), conf().batch):
