@@ -356,3 +356,35 @@ def test_callback_may_save_its_own_entity():
     confirm()
     assert Reservation.objects.get().note == "touched"
     assert delivery("touch").status == DeliveryStatus.DELIVERED
+
+
+@pytest.fixture
+def failures():
+    heard = []
+    signals.delivery_failed.connect(
+        receiver := lambda delivery, error, final, **_: heard.append((delivery.status, type(error).__name__, final)),
+        weak=False,
+    )
+    yield heard
+    signals.delivery_failed.disconnect(receiver)
+
+
+def test_call_that_took_down_every_process_is_told_of_and_logged(clock, settings, failures, caplog):
+    settings.AUTOMATION_EVENTS = {"RETRY_ATTEMPTS": 2}
+    on_event("reservation_confirmed", name="deadly")(lambda event: None)
+    confirm()
+    EventDelivery.objects.update(status="pending", attempts=2, next_at=clock.now())
+    event_processor.process_due_events()
+    assert failures == [("failed", "ProcessLost", True)]
+    assert "none is left" in caplog.text
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+def test_lost_claim_is_told_of_and_logged(failures, caplog, atomic):
+    @on_event("reservation_confirmed", name="slow", atomic=atomic)
+    def slow(event):
+        EventDelivery.objects.update(claim=uuid4())
+
+    confirm()
+    assert failures == [("pending", "ClaimLost", False)]
+    assert "took longer than its claim" in caplog.text

@@ -26,7 +26,7 @@ from automation.events.announcing import RELAY, relay
 from automation.events.callbacks import callback_registry
 from automation.events.conf import conf
 from automation.events.deliveries import realign
-from automation.events.errors import ClaimLost
+from automation.events.errors import ClaimLost, ProcessLost
 from automation.events.faults import fault, is_death
 from automation.events.guarded import failure_text
 from automation.events.holding import in_line, in_order, is_derived, still_ahead
@@ -242,6 +242,8 @@ def _record_failure(delivery: EventDelivery, error: BaseException, *, using: str
     }
     rows = EventDelivery.objects.using(using).filter(pk=delivery.pk, claim=delivery.claim)
     if not rows.exclude(status=DeliveryStatus.DELIVERED).update(**changed):
+        # Whoever has taken it over records what becomes of it; that it was taken over must be seen all the same.
+        signals.delivery_failed.send_robust(EventDelivery, delivery=delivery, error=error, final=False, using=using)
         return
     _follow(delivery, changed, using=using)
     if retry_at is not None and wiring.dispatcher is not None and retry_at <= now + wiring.dispatcher.horizon:
@@ -262,7 +264,18 @@ def _give_up(delivery: EventDelivery, *, using: str, now: datetime) -> None:
     rows = EventDelivery.objects.using(using).filter(
         pk=delivery.pk, status=DeliveryStatus.PENDING, attempts=delivery.attempts, next_at__lte=now
     )
-    rows.update(status=DeliveryStatus.FAILED, why=why, next_at=None, claim=None, claim_expires_at=None, finished_at=now)
+    changed = {
+        "status": DeliveryStatus.FAILED,
+        "why": why,
+        "next_at": None,
+        "claim": None,
+        "claim_expires_at": None,
+        "finished_at": now,
+    }
+    if rows.update(**changed):
+        _follow(delivery, changed, using=using)
+        error = ProcessLost(f"Delivery {delivery.pk} of {delivery.callback!r}: {why}.")
+        signals.delivery_failed.send_robust(EventDelivery, delivery=delivery, error=error, final=True, using=using)
 
 
 def _park(delivery: EventDelivery, *, using: str) -> None:

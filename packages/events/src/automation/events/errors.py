@@ -6,6 +6,7 @@ __all__ = [
     "DefinitionError",
     "EventsError",
     "PayloadError",
+    "ProcessLost",
     "StaleEvent",
 ]
 
@@ -28,6 +29,10 @@ class PayloadError(EventsError, ValueError):
 
 class ClaimLost(EventsError):
     """Another process has taken the delivery over, so this one's writes are rolled back."""
+
+
+class ProcessLost(EventsError):
+    """Every process that tried the delivery died or hung, and no try is left."""
 
 
 class StaleEvent(EventsError):
