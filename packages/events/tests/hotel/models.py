@@ -283,3 +283,19 @@ class Pattern(models.Model):
         EventDefinition("pattern_due", date_field="at", condition=Q(text__regex="(")),
         EventDefinition("pattern_sound", condition=Q(text__endswith="a")),
     ]
+
+
+class FirstParent(models.Model):
+    first_id = models.AutoField(primary_key=True)
+
+    events = [EventDefinition("first_seen")]
+
+
+class SecondParent(models.Model):
+    second_id = models.AutoField(primary_key=True)
+
+    events = [EventDefinition("second_seen")]
+
+
+class Both(FirstParent, SecondParent):
+    """Has the key of its first parent, and another one in its second."""

@@ -13,7 +13,7 @@ from automation.events.looping import run_loop
 from automation.events.models import Event, EventDelivery
 from automation.events.ports import wiring
 from automation.events.services import event_processor
-from tests.hotel.models import Reservation, Shift
+from tests.hotel.models import Both, Dog, FirstParent, Reservation, Shift
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -97,6 +97,16 @@ def test_erase_reaches_events_that_are_about_the_entity(clock):
     event_processor.process_due_events()
     run("automation_erase", "hotel.Reservation", str(reservation.pk))
     assert Event.objects.get(event_name="shift_started").payload is None
+
+
+def test_erase_reaches_what_is_stored_under_the_parents_of_an_entity():
+    dog, first, both = Dog.objects.create(), FirstParent.objects.create(), Both.objects.create()
+    assert both.first_id != both.second_id
+    Event.objects.update(payload={"secret": 1})
+    run("automation_erase", "hotel.Dog", str(dog.pk))
+    run("automation_erase", "hotel.Both", str(both.pk))
+    kept = Event.objects.filter(payload__isnull=False)
+    assert set(kept.values_list("entity_type", "entity_id")) == {("hotel.firstparent", str(first.pk))}
 
 
 def test_erase_needs_a_model():

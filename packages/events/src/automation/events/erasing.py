@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.apps import apps
 from django.db import transaction
+from django.db.models import Model
 
 from automation.events.databases import aliases
 from automation.events.models import Event, EventDelivery
 from automation.events.ports.wiring import wiring
-from automation.events.registry import key_text
+from automation.events.registry import entity_type_of, key_text, primary_key, shares_key
 
 __all__ = ["erase"]
 
@@ -18,10 +19,28 @@ def erase(entity_type: str, entity_id: str) -> dict[str, int]:
 
     `entity_type` is `app_label.model`. Events that are `about` the entity lose their payload too.
     """
-    label = entity_type.lower()
-    entity_id = key_text(apps.get_model(label), entity_id)
-    counts = {"events": sum(_erase_events(label, entity_id, using=alias) for alias in aliases())}
-    return counts | {name: eraser(label, entity_id) for name, eraser in sorted(wiring.erasers.items())}
+    counts = {"events": 0} | dict.fromkeys(sorted(wiring.erasers), 0)
+    for label, key in _parts(apps.get_model(entity_type.lower()), entity_id):
+        counts["events"] += sum(_erase_events(label, key, using=alias) for alias in aliases())
+        for name, eraser in sorted(wiring.erasers.items()):
+            counts[name] += eraser(label, key)
+    return counts
+
+
+def _parts(model: type[Model], entity_id: str) -> list[tuple[str, str]]:
+    """Return what the entity is stored under: as itself, and as each of its parents of other tables.
+
+    The key of a parent that is not the child's own key is only known as long as the child exists.
+    """
+    parts = {entity_type_of(model): key_text(model, entity_id)}
+    parents = [parent for parent in model._meta.get_parent_list() if not parent._meta.proxy]
+    rows = (row for alias in aliases() for row in model._base_manager.using(alias).filter(pk=entity_id))
+    child = next(rows, None) if parents else None
+    for parent in parents:
+        if child is not None or shares_key(model, parent):
+            key = entity_id if child is None else getattr(child, primary_key(parent).attname)
+            parts.setdefault(entity_type_of(parent), key_text(parent, key))
+    return list(parts.items())
 
 
 def _erase_events(entity_type: str, entity_id: str, *, using: str) -> int:

@@ -23,6 +23,8 @@ __all__ = [
     "forget",
     "is_ours",
     "key_text",
+    "primary_key",
+    "shares_key",
 ]
 
 ATTRIBUTE = "events"
@@ -119,6 +121,16 @@ def primary_key(model: type[Model]) -> Field[Any, Any]:
     key = (model._meta.concrete_model or model)._meta.pk
     assert key is not None, f"{model!r} is abstract and has no primary key"
     return key
+
+
+def shares_key(model: type[Model], parent: type[Model]) -> bool:
+    """Return whether rows of `model` have the key of their row of `parent`; those of a second parent have their own."""
+    wanted = parent._meta.concrete_model or parent
+    while (key := primary_key(model)).model is not wanted:
+        if key.remote_field is None or not getattr(key.remote_field, "parent_link", False):
+            return False
+        model = key.remote_field.model
+    return True
 
 
 def key_text(model: type[Model], value: Any) -> str:
