@@ -6,14 +6,14 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count, QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from automation.events.callbacks import on_event, on_event_cancelled
 from automation.events.models import Event, EventStatus
 from automation.events.services import event_processor
-from tests.hotel.models import Dog, Ledger, Parcel, Reservation
+from tests.hotel.models import Alarm, Both, Dog, FirstParent, Ledger, Parcel, Reservation
 from tests.undoing import rolled_back
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -222,3 +222,20 @@ def test_tracking_delete_that_is_rolled_back_leaves_everything(clock):
     with rolled_back():
         Parcel.objects.all().delete()
     assert Event.objects.current().filter(entity_id=str(parcel.pk)).count() == 2
+
+
+def test_sync_of_a_child_of_two_tables_finds_the_rows_of_both(clock):
+    FirstParent.objects.create()
+    both = Both.objects.create()
+    assert both.first_id != both.second_id
+    assert Event.objects.sync(Both.objects.all()).in_line
+
+
+def test_condition_that_turns_there_and_back_between_two_syncs_of_one_transaction_did_not_turn(clock):
+    on_event("alarm_raised", name="book")(lambda event: Ledger.objects.create(entry="alarm"))
+    Alarm.objects.create(level=9)
+    with transaction.atomic():
+        for level in (1, 9):
+            Alarm.objects.update(level=level)
+            Event.objects.sync(Alarm.objects.all())
+    assert Ledger.objects.count() == 1

@@ -25,8 +25,7 @@ from automation.events.ports.wiring import wiring
 from automation.events.registry import Declared, declared, declared_by_proxies, entity_type_of, key_text
 from automation.events.rows import batches, state_of
 from automation.events.settling import Decision, carry_out, retire
-from automation.events.snapshots import snapshot
-from automation.events.transactions import memory
+from automation.events.snapshots import held_before, snapshot
 
 __all__ = ["deletions_together", "record_deletion", "record_save"]
 
@@ -92,7 +91,8 @@ def deletions_together() -> Iterator[None]:
     if _gathered.deletions is not None:
         yield
         return
-    _gathered.deletions = deletions = []
+    deletions: list[tuple[Model, str]] = []
+    _gathered.deletions = deletions
     try:
         yield
     finally:
@@ -157,7 +157,7 @@ def _decide(
             using=using,
             date=None if event is None else event.at,
             date_kept=event is not None and not _date_written(one, update_fields),
-            held_before=_held_before(one, event, using=using),
+            held_before=held_before(one, event, using=using),
         )
         change = reconcile(view, existing, now)
         decisions.append(Decision(declared=one, entity_id=one.entity_id(instance), event=event, change=change))
@@ -232,14 +232,6 @@ def _date_missing(one: Declared, instance: Model) -> bool:
 def _is_left_to_database(one: Declared, instance: Model, *, using: str) -> bool:
     condition = one.definition.condition
     return isinstance(condition, Q) and decide_in_python(condition, instance, using=using) is None
-
-
-def _held_before(one: Declared, event: Event | None, *, using: str) -> bool | None:
-    """Return the truth at the last commit for repeating events: turns within one transaction are none."""
-    if not one.definition.repeat or event is None:
-        return None
-    held: bool | None = memory(using).setdefault(("held", event.id), event.condition_held)
-    return held
 
 
 def _retire(events: Sequence[Event], gone: Mapping[str, Model], *, using: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import DateField, Field, Model, Q
 
@@ -16,8 +16,12 @@ from automation.events.lifecycle.reconcile import Snapshot
 from automation.events.moments import to_instant
 from automation.events.payloads import json_object
 from automation.events.registry import Declared, entity_type_of
+from automation.events.transactions import memory
 
-__all__ = ["Carried", "carry", "snapshot", "with_failure"]
+if TYPE_CHECKING:
+    from automation.events.models import Event
+
+__all__ = ["Carried", "carry", "held_before", "snapshot", "with_failure"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,14 @@ def snapshot(
             return replace(dated, holds=_holds(declared, seen, using=using))
     except Exception as error:  # noqa: BLE001 - a user's condition may raise anything
         return with_failure(dated, error)
+
+
+def held_before(declared: Declared, event: Event | None, *, using: str) -> bool | None:
+    """Return the truth at the last commit for repeating events: turns within one transaction are none."""
+    if not declared.definition.repeat or event is None:
+        return None
+    held: bool | None = memory(using).setdefault(("held", event.id), event.condition_held)
+    return held
 
 
 def with_failure(seen: Snapshot, error: Exception) -> Snapshot:

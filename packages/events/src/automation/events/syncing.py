@@ -18,10 +18,10 @@ from automation.events.lifecycle.reconcile import Verb, reconcile
 from automation.events.lifecycle.status import EventStatus
 from automation.events.models import Event
 from automation.events.ports.wiring import wiring
-from automation.events.registry import Declared, declared
+from automation.events.registry import Declared, declared, primary_key, shares_key
 from automation.events.rows import batches, state_of, update_rows
 from automation.events.settling import Decision, carry_out, retire
-from automation.events.snapshots import snapshot
+from automation.events.snapshots import held_before, snapshot
 from automation.events.transactions import was_taken_back
 
 __all__ = ["SyncReport", "sync", "sync_keys"]
@@ -99,9 +99,9 @@ def _sync_once(
     model: type[Model], keys: Sequence[Any], ours: Sequence[Declared], *, using: str, dry_run: bool, locked: bool
 ) -> SyncReport:
     # The rows first, then the entities: whoever changes an entity in between changes its row's revision too.
-    rows = _read_rows(keys, ours, using=using, locked=locked)
+    rows = _read_rows(model, keys, ours, using=using, locked=locked)
     fresh = read_entities(model, [str(key) for key in keys], ours, using=using)
-    decisions = list(_decide(rows, fresh, keys, ours, using=using))
+    decisions = list(_decide(model, rows, fresh, keys, ours, using=using))
     if not dry_run:
         now = wiring.clock.now()
         carry_out(decisions, using=using, now=now)
@@ -124,27 +124,41 @@ def _confirm(decisions: Sequence[Decision], *, using: str, now: datetime) -> Non
 
 
 def _decide(
-    rows: Rows, fresh: Mapping[str, Fresh], keys: Sequence[Any], ours: Sequence[Declared], *, using: str
+    model: type[Model],
+    rows: Rows,
+    fresh: Mapping[str, Fresh],
+    keys: Sequence[Any],
+    ours: Sequence[Declared],
+    *,
+    using: str,
 ) -> Iterator[Decision]:
     now = wiring.clock.now()
     for key in map(str, keys):
         seen = fresh.get(key)
         for one in ours:
+            if seen is None and not shares_key(model, one.model):
+                continue  # the key of its second parent is gone with it; `retire_vanished` finds those rows
             entity_id = key if seen is None else one.entity_id(seen.instance)
             event = rows.get((one.entity_type, entity_id, one.name))
             if seen is not None:
                 existing = None if event is None else state_of(event)
-                change = reconcile(snapshot(one, seen, using=using), existing, now)
+                view = snapshot(one, seen, using=using, held_before=held_before(one, event, using=using))
+                change = reconcile(view, existing, now)
                 yield Decision(declared=one, entity_id=entity_id, event=event, change=change)
             elif event is not None:
                 yield retire(event, entity_data=None)
 
 
-def _read_rows(keys: Sequence[Any], ours: Sequence[Declared], *, using: str, locked: bool) -> Rows:
+def _read_rows(
+    model: type[Model], keys: Sequence[Any], ours: Sequence[Declared], *, using: str, locked: bool
+) -> Rows:
     found: dict[tuple[str, str, str], Event] = {}
-    for entity_type in sorted({one.entity_type for one in ours}):
-        rows = Event.objects.using(using).current()
-        rows = rows.filter(entity_type=entity_type, entity_id__in=[str(key) for key in keys])
+    for entity_type, declaring in sorted({(one.entity_type, one.model) for one in ours}, key=lambda pair: pair[0]):
+        ids = [str(key) for key in keys]
+        if not shares_key(model, declaring):
+            held = model._base_manager.using(using).filter(pk__in=keys)
+            ids = [str(key) for key in held.values_list(primary_key(declaring).name, flat=True)]
+        rows = Event.objects.using(using).current().filter(entity_type=entity_type, entity_id__in=ids)
         for event in rows.select_for_update() if locked else rows:
             found[event.entity_type, event.entity_id, event.event_name] = event
     return found
