@@ -1,5 +1,6 @@
 """The models that tests declare events on, one for each way of declaring them."""
 
+import os
 import uuid
 from datetime import timedelta
 
@@ -8,6 +9,9 @@ from django.db.models import Q
 
 from automation.events.definitions import EventDefinition
 from automation.events.tracking import EventTrackingManager
+
+
+LOOSE = "NOCASE" if os.environ.get("AUTOMATION_TEST_DATABASE", "sqlite") == "sqlite" else None
 
 
 def confirmed(reservation):
@@ -299,3 +303,15 @@ class SecondParent(models.Model):
 
 class Both(FirstParent, SecondParent):
     """Has the key of its first parent, and another one in its second."""
+
+
+class Code(models.Model):
+    """Text whose order, or even equality, is the database's."""
+
+    plain = models.CharField(max_length=10, default="")
+    loose = models.CharField(max_length=10, default="", db_collation=LOOSE)
+
+    events = [
+        EventDefinition("code_after", condition=Q(plain__gt="a")),
+        EventDefinition("code_is", condition=Q(loose="nl")),
+    ]

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 from django.db import transaction
+from django.db.models import Q
 from django.test import TestCase
 
 from automation.events import registry
 from automation.events.callbacks import on_event
 from automation.events.models import Event, EventStatus
 from automation.events.services import event_processor
-from tests.hotel.models import Alarm, Careless, Document, Guest, Ledger, Reservation
+from tests.hotel.models import Alarm, Careless, Code, Document, Guest, Ledger, Reservation
 from tests.undoing import rolled_back
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -260,3 +261,11 @@ class InTestCase(TestCase):
             with self.captureOnCommitCallbacks(execute=True):
                 alarm.save()
         assert Event.objects.for_entity(alarm).count() == 2
+
+
+@pytest.mark.parametrize("text", ["NL", "nl", "B", "a", "b", "ä"])
+def test_q_on_text_says_what_the_database_says(text):
+    code = Code.objects.create(plain=text, loose=text)
+    for name, condition in (("code_after", Q(plain__gt="a")), ("code_is", Q(loose="nl"))):
+        expected = Code.objects.filter(pk=code.pk).filter(condition).exists()
+        assert (status_of(code, name) == OCCURRED) is expected, name

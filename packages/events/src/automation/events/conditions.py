@@ -41,8 +41,9 @@ def annotation(model: type[Model], condition: Q, *, using: str) -> Exists:
 def decide_in_python(condition: Q, instance: Model, *, using: str) -> bool | None:
     """Return whether the values of `instance` meet a Q; None where only the database can tell.
 
-    Certain are comparisons of the model's own columns with plain values. Text is left to MySQL and MariaDB, whose
-    collations call different strings equal.
+    Certain are comparisons of the model's own columns with plain values. Text is compared for equality only, for its
+    order is the database's; and not at all where a collation may call different strings equal: on MySQL and MariaDB,
+    and in columns with a `db_collation`.
     """
     plain_text = connections[using].vendor != "mysql"
     try:
@@ -74,7 +75,7 @@ def _evaluate_child(child: Any, instance: Model, *, plain_text: bool) -> bool:
     value = instance.__dict__.get(field.attname, _Undecidable)
     match lookup or "exact":
         case "isnull" if isinstance(wanted, bool):
-            return (_certain(value, plain_text=plain_text) is None) is wanted
+            return (_certain(value, plain_text=True) is None) is wanted
         case "in" if isinstance(wanted, list | tuple | set | frozenset):
             return any(_compare(field, "exact", value, one, plain_text=plain_text) for one in wanted)
         case known if known in LOOKUPS:
@@ -95,6 +96,7 @@ def _own_column(instance: Model, name: str) -> Field[Any, Any]:
 def _compare(field: Field[Any, Any], lookup: str, value: Any, wanted: Any, *, plain_text: bool) -> bool:
     if hasattr(wanted, "resolve_expression") or wanted is None:
         raise _Undecidable
+    plain_text = plain_text and lookup == "exact" and getattr(field, "db_collation", None) is None
     try:
         left, right = field.to_python(value), field.to_python(wanted)
         if _certain(left, plain_text=plain_text) is None:
