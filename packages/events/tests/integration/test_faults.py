@@ -7,7 +7,7 @@ from django.db import transaction
 
 from automation.events.models import Event, EventStatus
 from automation.events.services import event_processor
-from tests.hotel.models import Faulty, Pattern, Plain
+from tests.hotel.models import Alarm, Faulty, Pattern, Plain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -121,3 +121,12 @@ def test_entity_that_cannot_be_read_does_not_stop_the_processor(clock, monkeypat
     assert rows[str(good.pk)].status == "occurred"
     assert rows[str(bad.pk)].error == "ValueError: no such mood"
     assert rows[str(bad.pk)].next_at > clock.now(), "it is tried again, and not at once"
+
+
+def test_condition_that_cannot_judge_what_was_assigned_judges_what_is_stored():
+    alarm = Alarm.objects.create(level="9")
+    event = Event.objects.for_entity(alarm).get()
+    assert (event.status, event.error) == ("occurred", "")
+    alarm.level = "1"
+    alarm.save()
+    assert Event.objects.for_entity(alarm).get().condition_held is False

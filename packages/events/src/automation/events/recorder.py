@@ -17,7 +17,7 @@ from automation.events.conf import conf
 from automation.events.entities import Fresh, dump_entity, read_entities
 from automation.events.errors import StaleEvent
 from automation.events.keys import current_key
-from automation.events.lifecycle.reconcile import Verb, reconcile
+from automation.events.lifecycle.reconcile import Snapshot, Verb, reconcile
 from automation.events.lifecycle.status import EventStatus
 from automation.events.models import Event
 from automation.events.muting import is_muted
@@ -146,12 +146,10 @@ def _decide(
     instance: Model, ours: Sequence[Declared], rows: Rows, update_fields: Collection[str] | None, *, using: str
 ) -> list[Decision]:
     now = wiring.clock.now()
-    seen = _seen(instance, ours, rows, update_fields, using=using)
-    decisions = []
-    for one in ours:
+
+    def look(one: Declared, seen: Fresh) -> Snapshot:
         event = rows.get((one.entity_type, one.name))
-        existing = None if event is None else state_of(event)
-        view = snapshot(
+        return snapshot(
             one,
             _as_declared(one, seen),
             using=using,
@@ -159,7 +157,18 @@ def _decide(
             date_kept=event is not None and not _date_written(one, update_fields),
             held_before=held_before(one, event, using=using),
         )
-        change = reconcile(view, existing, now)
+
+    in_hand = not _must_reread(instance, ours, rows, update_fields, using=using)
+    seen = Fresh(instance=instance) if in_hand else _read_again(instance, ours, using=using)
+    views = [look(one, seen) for one in ours]
+    if in_hand and any(view.failure for view in views):
+        # What was assigned is not always what is stored: a number that was given as text, say.
+        seen = _read_again(instance, ours, using=using)
+        views = [look(one, seen) if view.failure else view for one, view in zip(ours, views, strict=True)]
+    decisions = []
+    for one, view in zip(ours, views, strict=True):
+        event = rows.get((one.entity_type, one.name))
+        change = reconcile(view, None if event is None else state_of(event), now)
         decisions.append(Decision(declared=one, entity_id=one.entity_id(instance), event=event, change=change))
     return decisions
 
@@ -172,14 +181,9 @@ def _read_rows(ours: Sequence[Declared], instance: Model, *, using: str, locked:
     return {(event.entity_type, event.event_name): event for event in rows}
 
 
-def _seen(
-    instance: Model, ours: Sequence[Declared], rows: Rows, update_fields: Collection[str] | None, *, using: str
-) -> Fresh:
-    """Return the instance to judge by: the one in hand, or a re-read one where that cannot be trusted."""
-    if not _must_reread(instance, ours, rows, update_fields, using=using):
-        return Fresh(instance=instance)
-    model = type(instance)
-    found = read_entities(model, [str(instance.pk)], ours, using=using)
+def _read_again(instance: Model, ours: Sequence[Declared], *, using: str) -> Fresh:
+    """Return the instance as the database has it; the one in hand where it cannot be found."""
+    found = read_entities(type(instance), [str(instance.pk)], ours, using=using)
     return next(iter(found.values()), Fresh(instance=instance))
 
 
