@@ -81,10 +81,11 @@ class Oracle:
         if booking.last is not None and (booking.date == booking.last or (is_past and not had_come)):
             booking.status, booking.at, booking.look_at = "cancelled", booking.date, None
         else:
-            self._arm(booking)
+            self._arm(booking, owed=had_come)
 
-    def _arm(self, booking: Booking) -> None:
-        too_old = booking.date is not None and booking.date < self.now - LATE_LIMIT
+    def _arm(self, booking: Booking, *, owed: bool = False) -> None:
+        """Arm at the date, unless it is too old when first seen; what was armed in time and has come is owed."""
+        too_old = booking.date is not None and booking.date < self.now - LATE_LIMIT and not owed
         booking.status = "expired" if too_old else "pending"
         booking.at = booking.date
         booking.look_at = None if too_old else booking.date

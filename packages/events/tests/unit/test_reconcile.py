@@ -212,6 +212,13 @@ def test_time_that_came_while_nobody_looked_is_not_taken_back_by_a_correction():
     assert reconcile(scheduled(PAST - HOUR), armed, NOW).state.status is EventStatus.CANCELLED, "where it has occurred"
 
 
+def test_date_corrected_after_an_outage_of_days_does_not_expire():
+    """It was armed in time, so it is owed; how old the corrected date is says nothing against it."""
+    armed = state(at=LONG_PAST, next_at=LONG_PAST)
+    change = reconcile(scheduled(LONG_PAST + HOUR / 12), armed, NOW)
+    assert (change.state.status, change.state.next_at) == (EventStatus.PENDING, LONG_PAST + HOUR / 12)
+
+
 def test_date_marked_as_occurred_ahead_of_its_time_stays_so_by_any_way():
     row = state(at=SOON, status=EventStatus.OCCURRED)
     for at in (SOON + HOUR, None, SOON):

@@ -247,12 +247,17 @@ def _moved(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
             existing, status=advance(existing.status, Cause.RETURNED), at=snapshot.at, next_at=None, why=RETURNED
         )
         return Change(verb=Verb.AMEND, state=state, news=(News.CANCELLED,))
-    if snapshot.at < earlier(now, snapshot.late_limit):
+    if snapshot.at < earlier(now, snapshot.late_limit) and not _came(existing, now):
         return _expire(existing, snapshot.at, _too_old(snapshot))
-    state = replace(
-        _first_state(snapshot, generation=existing.generation, now=now),
+    state = State(
         status=advance(existing.status, Cause.MOVED),
+        at=snapshot.at,
+        next_at=snapshot.at,
+        generation=existing.generation,
         previous_at=existing.previous_at,
+        condition_held=snapshot.holds,
+        why=_obstacle(snapshot) if snapshot.failure else "",
+        error=snapshot.failure,
     )
     news = News.ARMED if existing.at is None else News.MOVED
     return Change(verb=Verb.AMEND, state=state, news=(news,), rescheduled=True)
@@ -266,8 +271,12 @@ def _returned(snapshot: Snapshot, existing: Existing, now: datetime) -> bool:
     """
     if existing.previous_at is None or snapshot.at is None:
         return False
-    came = existing.at is not None and existing.at <= now
-    return snapshot.at == existing.previous_at or (snapshot.at <= now and not came)
+    return snapshot.at == existing.previous_at or (snapshot.at <= now and not _came(existing, now))
+
+
+def _came(existing: Existing, now: datetime) -> bool:
+    """Return whether its time has come and only the processor is late: it is owed, whatever its date is made to say."""
+    return existing.at is not None and existing.at <= now
 
 
 def _disarm(snapshot: Snapshot, existing: Existing) -> Change:
