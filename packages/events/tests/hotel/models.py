@@ -10,7 +10,6 @@ from django.db.models import Q
 from automation.events.definitions import EventDefinition
 from automation.events.tracking import EventTrackingManager
 
-
 LOOSE = "NOCASE" if os.environ.get("AUTOMATION_TEST_DATABASE", "sqlite") == "sqlite" else None
 
 
