@@ -1,15 +1,19 @@
 """What InnoDB does to transactions that no other database does."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import OperationalError, connections, transaction
 from pydantic import BaseModel
 
+from automation.testing.contracts.builders import a_run
 from automation.testing.contracts.side_by_side import Beside, reached
 from automation.workflows.core import Retry, complete, engine, step, workflow
+from automation.workflows.django_storage import DjangoStorage
 from automation.workflows.models import WorkflowRun, WorkflowStatus
 from tests.integration.barriers import blocked_session
 from tests.integration.conftest import Heap, StillClock
@@ -76,3 +80,23 @@ def test_a_step_that_swallows_a_deadlock_commits_nothing(
     assert not Entry.objects.filter(account__in=["first", "second"]).exists()
     assert (stored.status, stored.lost_claims) == (WorkflowStatus.FAILED, 0)
     assert stored.error.startswith("TransactionManagementError")
+
+
+def test_a_large_payload_reaches_a_herd_of_waiting_runs(clock: StillClock, queue: Heap) -> None:
+    """Woken together they would make a statement larger than the server takes."""
+    engine.execute_step(engine.start("waiter").id)
+    (one,) = WorkflowRun.objects.all()
+    fields = {field.attname: getattr(one, field.attname) for field in WorkflowRun._meta.concrete_fields}
+    WorkflowRun.objects.bulk_create([WorkflowRun(**{**fields, "id": uuid4()}) for _ in range(349)], batch_size=100)
+
+    engine.signal("ops:window_open", {"note": "x" * 60_000})
+
+    assert WorkflowRun.objects.filter(status=WorkflowStatus.READY).count() == 350
+
+
+def test_many_runs_with_large_contexts_are_started_at_once(clock: StillClock, queue: Heap) -> None:
+    runs = [replace(a_run(), data={"blob": "x" * 200_000}) for _ in range(100)]
+
+    DjangoStorage().insert(runs)
+
+    assert WorkflowRun.objects.count() == 100

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, OperationalError, connections, transaction
@@ -26,8 +26,12 @@ from automation.workflows.runs.values import Run, Unreadable, WorkflowStatus
 
 __all__ = ["DjangoStorage"]
 
+_T = TypeVar("_T")
+
 _BATCH = 500
 """Rows in one statement: River, Oban and Django's own bulk operations stay in the same region."""
+_BATCH_BYTES = 4 * 1024 * 1024
+"""Values in one statement: MariaDB takes a packet of 16 MiB at its defaults, and quoting may double what is written."""
 _PUT_OFF = timedelta(minutes=1)
 _ROLLED_BACK = frozenset({1020, 1213})
 """Errors with which InnoDB rolls back the whole transaction, not the statement: a row changed since the snapshot was
@@ -91,12 +95,12 @@ class DjangoStorage:
         self._refuse_broken()
         keyed = [run for run in runs if _digests(run)]
         free = [run_row(run) for run in runs if not _digests(run)]
-        WorkflowRun.rows.using(self.alias).bulk_create(free, batch_size=_BATCH)
+        self._create(free)
         if not keyed:
             return list(runs)
         # Always in the order of keys: two who insert the same runs wait for each other and do not deadlock.
         rows = [run_row(run) for run in sorted(keyed, key=_digests)]
-        WorkflowRun.rows.using(self.alias).bulk_create(rows, batch_size=_BATCH, ignore_conflicts=True)
+        self._create(rows, ignore_conflicts=True)
         stored = self._stored(keyed)
         return [_stored_or_itself(run, stored) for run in runs]
 
@@ -114,8 +118,8 @@ class DjangoStorage:
         # A lone compare-and-set that fails has changed nothing, so it needs no savepoint.
         is_safe = is_alone and connections[self.alias].in_atomic_block
         with nullcontext() if is_safe else transaction.atomic(using=self.alias):
-            for start in range(0, len(transitions), _BATCH):
-                self._apply(transitions[start : start + _BATCH])
+            for batch in _batches(transitions, _weight_of_move):
+                self._apply(batch)
 
     def due(self, now: datetime, limit: int) -> Sequence[Run | Unreadable]:
         """Read the index on `next_at` from its start; what cannot be read is put off by the one column that matters."""
@@ -132,6 +136,11 @@ class DjangoStorage:
         )
         upcoming = rows.order_by("next_at", "pk").values_list("pk", "next_at")[:limit]
         return [(run_id, next_at.astimezone(UTC)) for run_id, next_at in upcoming if next_at is not None]
+
+    def _create(self, rows: Sequence[WorkflowRun], *, ignore_conflicts: bool = False) -> None:
+        with transaction.atomic(using=self.alias, savepoint=False):
+            for batch in _batches(rows, _weight_of_row):
+                WorkflowRun.rows.using(self.alias).bulk_create(batch, ignore_conflicts=ignore_conflicts)
 
     def _refuse_broken(self) -> None:
         """Raise BrokenTransaction where a statement would only be refused, without sending one."""
@@ -234,6 +243,38 @@ def _is_aborted(connection: BaseDatabaseWrapper) -> bool:
     info = getattr(connection.connection, "info", None)
     status = getattr(info, "transaction_status", None)
     return connection.vendor == "postgresql" and getattr(status, "name", "") == "INERROR"
+
+
+def _batches(items: Sequence[_T], weigh: Callable[[_T], int]) -> Iterator[Sequence[_T]]:
+    """Cut into what one statement can carry, by number and by size: each row of a batch is written out in it."""
+    if len(items) == 1:
+        yield items
+        return
+    batch: list[_T] = []
+    size = 0
+    for item in items:
+        weight = weigh(item)
+        if batch and (len(batch) == _BATCH or size + weight > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += weight
+    if batch:
+        yield batch
+
+
+def _weight_of_row(row: WorkflowRun) -> int:
+    return _weight(vars(row))
+
+
+def _weight_of_move(move: Transition) -> int:
+    return _weight(changed_columns(move.before, move.after))
+
+
+def _weight(columns: Mapping[str, Any]) -> int:
+    """Return about how many characters the values of a row take in a statement."""
+    texts = (json.dumps(value) if isinstance(value, dict) else value for value in columns.values())
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def _digests(run: Run) -> list[str]:
