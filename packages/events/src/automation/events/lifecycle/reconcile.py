@@ -18,6 +18,7 @@ from automation.events.lifecycle.transitions import Cause, advance
 __all__ = [
     "CONDITION_FAILED",
     "CONDITION_FALSE",
+    "NO_DATE",
     "Change",
     "Existing",
     "News",
