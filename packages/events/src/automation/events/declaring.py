@@ -121,7 +121,7 @@ def _derive_calls(after: Any, *, using: str) -> Any:
             rows = rows.filter(id__gt=after)
         pending = list(rows[: conf().batch])
         deliveries.realign(pending, using=using)
-        events = [event for event in pending if event.at > now]
+        events = [event for event in pending if event.at and event.at > now]
         missing = [one for event in events for one in deliveries.ahead(event, now=now)]
         told = {event: announcements(event, [News.ARMED], before=None, again=True) for event in events}
         for event, news in told.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.apps import apps
 from django.db import transaction
 from django.db.models import Model
@@ -55,7 +57,7 @@ def _erase_events(entity_type: str, entity_id: str, *, using: str) -> int:
         return int(rows.update(payload=None, entity_data=None, error=""))
 
 
-def _about(entity_type: str, entity_id: str, *, using: str) -> list[object]:
+def _about(entity_type: str, entity_id: str, *, using: str) -> list[UUID]:
     """Find events about an entity that is not their own, among those that are about anything."""
     rows = Event.objects.using(using).filter(about__isnull=False).values_list("pk", "about")
     return [pk for pk, about in rows.iterator() if [entity_type, entity_id] in (about or [])]

@@ -1,7 +1,7 @@
 """Instants: aware UTC in Python, whatever the project's settings are."""
 
 from datetime import UTC, date, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
 from django.db import models
@@ -27,13 +27,21 @@ def to_instant(value: date | datetime | None) -> datetime | None:
         return moment.replace(tzinfo=UTC)
 
 
+_Set_contra = TypeVar("_Set_contra", contravariant=True)
+_Get_co = TypeVar("_Get_co", covariant=True)
+
 if TYPE_CHECKING:
-    _DateTimeField = models.DateTimeField[datetime | None, Any]
-else:
     _DateTimeField = models.DateTimeField
+else:
+
+    class _DateTimeField(models.DateTimeField):
+        """Takes type arguments, which Django's own does in the stubs only."""
+
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
 
 
-class InstantField(_DateTimeField):
+class InstantField(_DateTimeField[_Set_contra, _Get_co]):
     """A DateTimeField that gives and takes aware UTC also where `USE_TZ` is False."""
 
     def from_db_value(self, value: datetime | None, *_: object) -> datetime | None:

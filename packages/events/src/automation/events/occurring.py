@@ -80,9 +80,7 @@ def _settle(
         return _apart(events, error, using=using, now=now)
 
 
-def _apart(
-    events: Sequence[Event], error: Exception, *, using: str, now: datetime
-) -> tuple[int, list[EventDelivery]]:
+def _apart(events: Sequence[Event], error: Exception, *, using: str, now: datetime) -> tuple[int, list[EventDelivery]]:
     """Look at each row by itself, now that they could not be settled together; give up one that is alone already."""
     if len(events) == 1:
         return _give_up(events[0], error, using=using, now=now)

@@ -99,7 +99,10 @@ class EventQuerySet(models.QuerySet["Event"]):
         return rows
 
 
-class EventManager(models.Manager.from_queryset(EventQuerySet)):  # type: ignore[misc]
+_Manager = models.Manager.from_queryset(EventQuerySet)
+
+
+class EventManager(_Manager["Event"]):
     """The manager of events."""
 
     use_in_migrations = False

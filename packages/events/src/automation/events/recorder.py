@@ -31,6 +31,7 @@ __all__ = ["deletions_together", "record_deletion", "record_save"]
 
 TRIES = 5
 
+
 class _Gathered(threading.local):
     def __init__(self) -> None:
         self.deletions: list[tuple[Model, str]] | None = None

@@ -149,9 +149,7 @@ def _decide(
                 yield retire(event, entity_data=None)
 
 
-def _read_rows(
-    model: type[Model], keys: Sequence[Any], ours: Sequence[Declared], *, using: str, locked: bool
-) -> Rows:
+def _read_rows(model: type[Model], keys: Sequence[Any], ours: Sequence[Declared], *, using: str, locked: bool) -> Rows:
     found: dict[tuple[str, str, str], Event] = {}
     for entity_type, declaring in sorted({(one.entity_type, one.model) for one in ours}, key=lambda pair: pair[0]):
         ids = [str(key) for key in keys]

@@ -88,5 +88,8 @@ class EventTrackingQuerySet(_QuerySet):
         sync(rows.all() if before is None else rows.filter(pk__gt=before))
 
 
-class EventTrackingManager(models.Manager.from_queryset(EventTrackingQuerySet)):  # type: ignore[misc]
+_Manager = models.Manager.from_queryset(EventTrackingQuerySet)
+
+
+class EventTrackingManager(_Manager[Any]):
     """The manager to put on a model whose events must follow bulk operations."""

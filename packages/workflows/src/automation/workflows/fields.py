@@ -7,18 +7,30 @@ names and keys compare bytewise.
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 __all__ = ["JsonText", "NameField", "SafeText"]
 
+_Set_contra = TypeVar("_Set_contra", contravariant=True)
+_Get_co = TypeVar("_Get_co", covariant=True)
+
 if TYPE_CHECKING:
-    _Text = models.TextField[Any, Any]
-    _Char = models.CharField[Any, Any]
+    _Text = models.TextField
+    _Char = models.CharField
 else:
-    _Text, _Char = models.TextField, models.CharField
+    # They take type arguments, which Django's own do in the stubs only.
+
+    class _Text(models.TextField):
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
+
+    class _Char(models.CharField):
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
+
 
 _MARK = "\x1a"
 """ASCII SUBSTITUTE: starts an escape. It is legal in text everywhere, and nobody writes it by hand."""
@@ -34,7 +46,7 @@ def _unescape(text: str) -> str:
     return _ESCAPED.sub(lambda found: chr(int(found.group(1), 16)), text) if _MARK in text else text
 
 
-class SafeText(_Text):
+class SafeText(_Text[_Set_contra, _Get_co]):
     """Text of any length that may hold anything a Python string may hold, NUL and lone surrogates included."""
 
     def get_prep_value(self, value: Any) -> Any:
@@ -47,7 +59,7 @@ class SafeText(_Text):
         return None if value is None else _unescape(value)
 
 
-class NameField(_Char):
+class NameField(_Char[_Set_contra, _Get_co]):
     """A short name or key, compared bytewise on every database."""
 
     def get_prep_value(self, value: Any) -> Any:
@@ -80,7 +92,7 @@ class NameField(_Char):
         return parameters
 
 
-class JsonText(_Text):
+class JsonText(_Text[_Set_contra, _Get_co]):
     """A JSON value kept as ASCII text: key order, floats, large integers and every character come back equal."""
 
     # The field's types, as django-stubs reads them: any JSON value.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from uuid import UUID
 
 from django.db import models
@@ -154,12 +154,15 @@ class WorkflowRunQuerySet(_Runs):
             last = chunk[-1]
 
 
-class WorkflowRunManager(models.Manager.from_queryset(WorkflowRunQuerySet)):  # type: ignore[misc]
+_RunManager = models.Manager.from_queryset(WorkflowRunQuerySet)
+
+
+class WorkflowRunManager(_RunManager["WorkflowRun"]):
     """Runs as users see them: without the tombstones that cleanup keeps for keys."""
 
     def get_queryset(self) -> WorkflowRunQuerySet:
         """Leave tombstones out, and look where the settings say that the runs are."""
-        queryset: WorkflowRunQuerySet = super().get_queryset()
+        queryset = cast("WorkflowRunQuerySet", super().get_queryset())
         return queryset.using(self._db or database_alias()).filter(tombstone_at__isnull=True)
 
 
@@ -172,12 +175,15 @@ class WorkflowSignalQuerySet(_Signals):
         return pending if before is None else pending.filter(sent_at__lt=before)
 
 
-class WorkflowSignalManager(models.Manager.from_queryset(WorkflowSignalQuerySet)):  # type: ignore[misc]
+_SignalManager = models.Manager.from_queryset(WorkflowSignalQuerySet)
+
+
+class WorkflowSignalManager(_SignalManager["WorkflowSignal"]):
     """Every signal that is stored."""
 
     def get_queryset(self) -> WorkflowSignalQuerySet:
         """Look where the settings say that the signals are."""
-        queryset: WorkflowSignalQuerySet = super().get_queryset()
+        queryset = cast("WorkflowSignalQuerySet", super().get_queryset())
         return queryset.using(self._db or database_alias())
 
 

@@ -87,4 +87,3 @@ class Command(BaseCommand):
             known = ", ".join(sorted(model._meta.label for model in declaring_models()))
             raise CommandError(f"{label!r} declares no events. Models that do: {known or 'none'}.")
         return model
-
