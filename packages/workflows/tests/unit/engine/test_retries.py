@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from automation.workflows.core import (
     Retry,
@@ -41,6 +41,60 @@ def failing(error: BaseException, retry: Retry | None = None, **options: Any) ->
         def run(self):
             get_context().tries += 1
             raise error
+
+
+def test_a_context_that_a_step_replaces_is_the_one_that_is_kept(world: World) -> None:
+    @workflow("replacing", default_retry=Retry(max_attempts=2, base_delay=timedelta(seconds=1), jitter=0))
+    class Replacing:
+        class Context(BaseModel):
+            n: int = 0
+
+        @step(start=True)
+        def run(self):
+            self.context = self.context.model_copy(update={"n": self.context.n + 1})
+            if get_wake().attempt == 1:
+                raise RuntimeError
+            return complete()
+
+    run = world.engine.start("replacing")
+    world.advance(seconds=2)
+
+    assert world.data(run) == {"n": 2}
+
+
+def test_something_else_in_place_of_the_context_fails_the_run(world: World) -> None:
+    @workflow("replacing")
+    class Replacing:
+        class Context(BaseModel):
+            n: int = 0
+
+        @step(start=True)
+        def run(self):
+            self.context = {"n": 1}
+            return complete()
+
+    run = world.engine.start("replacing")
+
+    assert world.stored(run).error.startswith(
+        "ProgrammingError: Step 'run' of workflow 'replacing' set self.context to a dict. Change its fields"
+    )
+
+
+def test_an_undeclared_value_that_would_change_its_type_is_refused_by_name(world: World) -> None:
+    @workflow("open")
+    class Open:
+        class Context(BaseModel):
+            model_config = ConfigDict(extra="allow")
+
+        @step(start=True)
+        def run(self):
+            get_context().day = date(2030, 1, 7)
+            return complete()
+
+    run = world.engine.start("open", note="kept")
+
+    assert world.data(run) == {"note": "kept"}
+    assert "Context field 'day' would come back as str instead of date" in world.stored(run).error
 
 
 def test_changes_to_the_context_survive_the_raise_and_rows_do_not(world: World) -> None:

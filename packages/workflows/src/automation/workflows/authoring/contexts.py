@@ -173,7 +173,7 @@ def _check_returns(context: BaseModel, data: JsonObject) -> None:
         ) from None
     if returned == context:
         return
-    for name in type(context).model_fields:
+    for name in [*type(context).model_fields, *(context.__pydantic_extra__ or {})]:
         before, after = getattr(context, name, None), getattr(returned, name, None)
         if before != after and repr(before) != repr(after):
             raise ContextError(

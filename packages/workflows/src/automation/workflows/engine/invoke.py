@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from automation.workflows.authoring.context import scope_variable
 from automation.workflows.authoring.contexts import dump, load, problems
@@ -74,10 +74,22 @@ def invoke(runtime: Runtime, definition: WorkflowDefinition, scope: Scope) -> Ou
 
 
 def _call(definition: WorkflowDefinition, scope: Scope) -> Any:
-    """Call the step on a fresh instance."""
+    """Call the step on a fresh instance, and take the Context that it has in the end: a step may have replaced it."""
     instance = definition.cls()
     instance.context = scope.context
-    return _runner(scope.step)(instance)
+    try:
+        return _runner(scope.step)(instance)
+    finally:
+        scope.context = _context_of(definition, scope.step, instance)
+
+
+def _context_of(definition: WorkflowDefinition, step: StepDefinition, instance: Any) -> BaseModel:
+    if isinstance(instance.context, definition.context):
+        return instance.context
+    raise ProgrammingError(
+        f"Step {step.name!r} of workflow {definition.name!r} set self.context to a {type(instance.context).__name__}. "
+        "Change its fields, or set it to another Context(...)."
+    )
 
 
 def _runner(step: StepDefinition) -> Callable[[Any], Any]:
