@@ -199,6 +199,18 @@ def test_a_signal_for_a_run_is_kept_as_long_as_the_run_lives(clock: StillClock, 
     assert not is_kept(signal_id)
 
 
+def test_a_signal_for_a_failed_run_is_kept_for_its_retry(clock: StillClock, queue: Heap) -> None:
+    run = engine.start("clumsy", how="no scale")
+    queue.work_off()
+    signal_id = sent(run_id=run.id)
+
+    clock.advance(days=60)
+    cleanup()
+
+    assert WorkflowRun.objects.get(pk=run.id).status == WorkflowStatus.FAILED
+    assert is_kept(signal_id)
+
+
 def test_a_keyed_signal_is_kept_as_long_as_somebody_lives_who_may_ask_for_it(clock: StillClock, queue: Heap) -> None:
     early = engine.start("sleeper")
     signal_id = sent(key="order 7")

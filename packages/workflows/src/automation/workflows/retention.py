@@ -118,7 +118,9 @@ def _delete_signals(alias: str, now: datetime) -> int:
     oldest = begun.aggregate(position=Min("start_position"))["position"]
     about_something = Exists(SignalAddress.objects.using(alias).filter(signal_id=OuterRef("signal_id")))
     broadcasts = Q(run_id__isnull=True) & ~about_something
-    gone = Q(run_id__isnull=False) & ~Exists(live.filter(pk=OuterRef("run_id")))
+    # A failed run may be retried, and then asks for what was sent to it since it began.
+    asking = WorkflowRun.rows.using(alias).filter(status__in=[*LIVE, WorkflowStatus.FAILED], tombstone_at__isnull=True)
+    gone = Q(run_id__isnull=False) & ~Exists(asking.filter(pk=OuterRef("run_id")))
     # Who began before a keyed signal may yet ask for it: such signals are kept for the oldest run that lives.
     passed = Q(run_id__isnull=True) if oldest is None else Q(run_id__isnull=True, position__lte=oldest)
     found = old.filter(broadcasts | gone | passed).order_by("pk").values_list("signal_id", flat=True)

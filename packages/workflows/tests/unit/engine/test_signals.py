@@ -13,6 +13,7 @@ from automation.workflows.core import (
     Retry,
     WorkflowStatus,
     complete,
+    fail,
     get_context,
     get_wake,
     goto,
@@ -405,6 +406,28 @@ def test_with_run_id_a_payload_that_does_not_fit_raises_at_the_sender(world: Wor
         world.engine.signal("x", {"n": "abc"}, run_id=run.id)
 
     assert world.status(run) is WorkflowStatus.WAITING
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"), [(complete(), "which is completed."), (fail("no"), "which is failed; a retry may yet hear it.")]
+)
+def test_a_signal_to_a_run_that_has_ended_is_logged(
+    world: World, caplog: pytest.LogCaptureFixture, ending: object, told: str
+) -> None:
+    @workflow("ended")
+    class Ended:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True)
+        def run(self):
+            return ending
+
+    run = world.engine.start("ended")
+    world.engine.signal("x", run_id=run.id)
+
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"Signal 'x' was sent to run {run.id} of 'ended', {told}"
+    ]
 
 
 def test_a_signal_to_an_unknown_run_raises(world: World) -> None:

@@ -1,6 +1,7 @@
 """Sending a signal: checked, stored in the sender's transaction, delivered after its commit."""
 
 import json
+import logging
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +15,11 @@ from automation.workflows.engine.runtime import Runtime
 from automation.workflows.engine.scope import running_scope
 from automation.workflows.errors import PayloadError, UnknownRun, UsageError
 from automation.workflows.runs.children import CHILDREN_PREFIX
-from automation.workflows.runs.values import Run, Signal
+from automation.workflows.runs.values import Run, Signal, WorkflowStatus
 
 __all__ = ["Signaller"]
+
+logger = logging.getLogger("automation.workflows")
 
 
 class Signaller:
@@ -72,6 +75,10 @@ class Signaller:
         """
         if run is None:
             return
+        if run.status.is_terminal:
+            retried = "; a retry may yet hear it" if run.status is WorkflowStatus.FAILED else ""
+            told = "Signal %r was sent to run %s of %r, which is %s%s."
+            logger.warning(told, signal.name, run.id, run.name, run.status, retried, extra={"run_id": str(run.id)})
         rejected = self._rejected(run, signal)
         if rejected:
             listed = "; ".join(f"{field}: {reason}" for field, reason in rejected.items())
