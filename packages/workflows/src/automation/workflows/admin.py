@@ -33,6 +33,8 @@ __all__ = ["WorkflowRunAdmin", "WorkflowSignalAdmin"]
 
 _TIMELINE = 200
 """Attempts shown on a run's page, the newest: enough to see a loop, few enough to render at once."""
+_CHUNK = 500
+"""Runs that an action has at hand together."""
 _VERBS = {
     "retry": ("RetryRequested", "retry"),
     "cancel": ("CancelRequested", "cancel"),
@@ -147,10 +149,14 @@ class WorkflowRunAdmin(_OnlyLooking):
         """Show what is about to be done; do it once it is confirmed."""
         if "confirmed" not in request.POST:
             return self._confirmation(request, runs, verb)
-        chosen = list(runs.order_by("pk"))
-        count = getattr(WorkflowRun.objects.filter(pk__in=[run.pk for run in chosen]), verb)()
-        for run in chosen:
-            self.log_change(request, run, gettext("%(verb)s was asked for.") % {"verb": verb})
+        told = gettext("%(verb)s was asked for.") % {"verb": verb}
+        chosen = list(runs.order_by("pk").values_list("pk", flat=True))
+        count = 0
+        for start in range(0, len(chosen), _CHUNK):
+            rows = WorkflowRun.objects.filter(pk__in=chosen[start : start + _CHUNK])
+            count += getattr(rows, verb)()
+            for run in rows.only("pk", "name", "status"):
+                self.log_change(request, run, told)
         text = gettext("%(verb)s took effect on %(count)d of %(all)d runs.")
         self.message_user(request, text % {"verb": verb, "count": count, "all": len(chosen)}, messages.SUCCESS)
         return None
