@@ -7,9 +7,9 @@ from django.utils import timezone
 from automation.events.callbacks import callback_registry
 from automation.events.models import Event
 from automation.testing import Faults, Harness, Kind, NeverIdleError
-from automation.workflows.core import complete, engine
+from automation.workflows.core import complete, engine, goto, wait
 from automation.workflows.errors import UnknownWorkflow
-from tests.shop.automations import Chase, Patient, Prepare, call_customer, note_payment
+from tests.shop.automations import Careful, Chase, Patient, Prepare, call_customer, note_payment
 from tests.shop.models import Entry, Order
 
 pytestmark = pytest.mark.django_db
@@ -199,6 +199,59 @@ class TestIdle:
 
             with pytest.raises(NeverIdleError, match="something keeps starting itself"):
                 automation.run_until_idle(limit=50)
+
+    def test_a_run_that_goes_in_circles_is_named_with_its_step_soon(self):
+        with (
+            Harness() as automation,
+            automation.stub_step(Chase, "await_payment", returns=goto("await_payment")) as stub,
+        ):
+            assert automation.executor.patience == 20
+            automation.executor.patience = 3
+            with pytest.raises(NeverIdleError) as caught:
+                automation.start(Chase)
+
+        said = str(caught.value)
+        assert said.startswith(
+            "Workflow 'shop.chase' goes on and on without coming to a pause, now at step 'await_paym"
+        )
+        assert "raise automation.executor.patience" in said
+        assert re.search(r"\n  \.\.\. \d+ attempts, and then\n", said)
+        assert len(said.splitlines()) < 60
+        assert len(stub.entered) == 300
+
+    def test_a_long_chain_may_be_waited_for(self):
+        def count(workflow):
+            workflow.context.chased += 1
+            return goto("await_payment") if workflow.context.chased < 500 else complete()
+
+        with Harness() as automation, automation.stub_step(Chase, "await_payment", does=count):
+            automation.executor.patience = 2
+            with pytest.raises(NeverIdleError):
+                automation.start(Chase)
+            automation.executor.patience = 20
+            automation.run_until_idle()
+
+            automation.assert_completed(Chase, chased=500)
+
+    def test_a_run_that_many_others_signal_to_in_one_moment_is_no_loop(self, automation):
+        def listen(workflow):
+            workflow.context.chased += 1
+            return wait("paid") if workflow.context.chased < 60 else complete()
+
+        def tell(workflow):
+            engine.signal("paid")
+            return complete()
+
+        with (
+            automation.stub_step(Chase, "await_payment", does=listen),
+            automation.stub_step(Careful, "first", does=tell),
+        ):
+            run = automation.start(Chase)
+            for number in range(60):
+                engine.start(Careful, number=number)
+            automation.run_until_idle()
+
+        automation.assert_completed(run, chased=60)
 
 
 class TestLooking:

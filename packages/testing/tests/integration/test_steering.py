@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from automation.testing import Harness
-from automation.workflows.core import complete, engine, goto
+from automation.testing import Harness, NeverIdleError, loops
+from automation.workflows.core import complete, engine, goto, sleep
 from tests.shop.automations import Careful, Chase, Patient, Prepare, call_customer, note_payment
 from tests.shop.models import Entry, Order
 
@@ -104,6 +104,18 @@ class TestSkippedSleeps:
         assert automation.clock.now() == began
         automation.assert_waiting(Prepare)
         automation.assert_pending(order, "pickup_due")
+
+    @pytest.mark.parametrize("every", [timedelta(days=60), timedelta(minutes=1)], ids=["too long", "too often"])
+    def test_sleeps_that_follow_each_other_for_ever_are_reported(self, automation, every, monkeypatch):
+        monkeypatch.setattr(loops, "_MOST_SLEEPS", 10)
+        with (
+            automation.skip_sleeps(),
+            automation.stub_step(Chase, "await_payment", returns=sleep(every)),
+            pytest.raises(
+                NeverIdleError, match=r"^Workflow 'shop\.chase' sleeps again and again: \d+ sleeps were skipped"
+            ),
+        ):
+            automation.start(Chase)
 
 
 class TestRunToEnd:

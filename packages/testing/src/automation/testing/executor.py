@@ -14,6 +14,7 @@ from uuid import UUID
 from automation.testing.commits import after_commit, run_commit_hooks
 from automation.testing.faults import Faults, WorkerDied
 from automation.testing.installed import events_wiring, workflows_wiring
+from automation.testing.loops import NeverIdleError, refuse_a_loop
 from automation.testing.messages import Kind, Message
 
 __all__ = ["FakeExecutor", "NeverIdleError"]
@@ -22,13 +23,9 @@ _Committed: TypeAlias = Callable[[Callable[[], None]], None]
 """Calls what it is given once the transaction has been committed."""
 _TEN_YEARS = timedelta(days=3650)
 _AGAIN_AND_AGAIN = 1_000
-"""A run takes up to 100 steps for one message, so this is a chain of 100,000 steps without a pause."""
+"""Times that one thing may ask to be worked on in one moment; a run that many others signal to asks often."""
 _REMEMBERED = 1_000
 """Messages kept in `history`, so that a test of a long chain does not grow without bound."""
-
-
-class NeverIdleError(AssertionError):
-    """Work goes on making more work that is due at once."""
 
 
 class FakeExecutor:
@@ -52,6 +49,8 @@ class FakeExecutor:
         """The message that is being worked on."""
         self.on_death: Callable[[Message], None] | None = None
         """Called when a message has killed its worker: by default the message is lost with it."""
+        self.patience = 20
+        """How often a run may be taken up in one moment and not come to a pause: each time it takes up to 100 steps."""
         self.misbehave(faults)
 
     def __repr__(self) -> str:
@@ -117,8 +116,9 @@ class FakeExecutor:
     def run_until_idle(self, limit: int = 10_000) -> int:
         """Run messages until none is due now; return how many ran.
 
-        The clock does not move, so what is due later stays queued. Raises NeverIdleError after `limit` messages, or
-        when one thing has asked to be worked on a thousand times in this one moment.
+        The clock does not move, so what is due later stays queued. Raises NeverIdleError after `limit` messages, when
+        one thing has asked to be worked on a thousand times in this one moment, or when a run goes on and on in it
+        without coming to a pause (see `patience`).
         """
         seen: Counter[object] = Counter()
         for ran in range(limit):
@@ -129,6 +129,8 @@ class FakeExecutor:
             if seen[message.kind, message.id, message.using] >= _AGAIN_AND_AGAIN:
                 limit = ran + 1
                 break
+            if message.kind is Kind.RUN and seen[message.kind, message.id, message.using] >= self.patience:
+                refuse_a_loop(message.id, self.patience)
         raise NeverIdleError(
             f"After {limit} messages there is still work due now: something keeps starting itself. Queued:\n{self}"
         )

@@ -18,6 +18,7 @@ from automation.testing.crashes import (
 from automation.testing.executor import FakeExecutor
 from automation.testing.faults import Faults
 from automation.testing.installed import engine, events_wiring, refuse_under_loop, workflows_wiring
+from automation.testing.loops import refuse_a_long_sleep
 from automation.testing.messages import Message
 from automation.testing.names import refuse_unknown_attribute
 from automation.testing.outcomes import compare, outcome_of, settled, unstable
@@ -146,12 +147,15 @@ class Harness(Assertions):
         followed to its end anyway. Raises NeverIdleError after `limit` messages.
         """
         self._rounds.go(limit)
+        began, slept = self.clock.now(), 0
         while self._skips_sleeps and not self._rounds.is_busy:
-            due_at = self._rounds.owed.next_sleeper(self.clock.now())
-            if due_at is None:
+            sleeper = self._rounds.owed.next_sleeper(self.clock.now())
+            if sleeper is None:
                 return
+            refuse_a_long_sleep(sleeper, slept, sleeper.wake_at - began)
             # One moment after the other: what else is due on the way happens on the way.
-            self.clock.advance_to(min(due_at, self.next_due() or due_at))
+            self.clock.advance_to(min(sleeper.wake_at, self.next_due() or sleeper.wake_at))
+            slept += 1
 
     def commit(self) -> int:
         """Run only what waits for the commit of what the test has saved; return how many hooks ran."""

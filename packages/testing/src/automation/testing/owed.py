@@ -48,12 +48,13 @@ class Owed:
         due = {row for next_at, row in rows if next_at <= now}
         return Look(due=frozenset(due | self._signals()), next_at=min(later, default=None))
 
-    def next_sleeper(self, after: datetime) -> datetime | None:
-        """Return the earliest moment later than `after` at which a run only waits for time: a sleep, or a retry."""
+    def next_sleeper(self, after: datetime) -> Any:
+        """Return the run that is the first, later than `after`, to wake from a sleep or to retry; or None."""
         if not self.sees_runs:
             return None
         live = self._storage.due(after + _FAR, _ALL)
-        return min((run.wake_at for run in live if _sleeps(run) and run.wake_at > after), default=None)
+        asleep = (run for run in live if _sleeps(run) and run.wake_at > after)
+        return min(asleep, key=lambda run: run.wake_at, default=None)
 
     def ready(self) -> list[UUID]:
         """Return the runs that may be worked on now: there is a message for each in the project's own queue."""

@@ -5,9 +5,10 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from automation.testing.commits import is_inside_a_block, run_commit_hooks
-from automation.testing.executor import FakeExecutor, NeverIdleError
+from automation.testing.executor import FakeExecutor
 from automation.testing.faults import WorkerDied
 from automation.testing.installed import events_wiring, is_inside_a_step, refuse_under_loop, workflows_wiring
+from automation.testing.loops import NeverIdleError
 from automation.testing.owed import Look, Owed
 from automation.testing.swaps import swapped
 

@@ -8,6 +8,9 @@ from automation.testing.history import attempts_of
 
 __all__ = ["call_story", "event_story", "run_story"]
 
+_SHOWN = 40
+"""Of the attempts: what came of it is at the end."""
+
 
 def run_story(run: Any) -> str:
     """Return what a run is, why it does not move, and each attempt with its time."""
@@ -58,7 +61,10 @@ def _standstill(run: Any) -> Iterator[str]:
 
 def _past(run: Any) -> Iterator[str]:
     yield f"{_clock(run.created_at)}  created"
-    for attempt in attempts_of(run.id):
+    attempts = attempts_of(run.id)
+    if len(attempts) > _SHOWN:
+        yield f"... {len(attempts) - _SHOWN} attempts, and then"
+    for attempt in attempts[-_SHOWN:]:
         number = f" (attempt {attempt.number})" if attempt.number > 1 else ""
         first_line = attempt.detail.strip().splitlines()[:1]
         yield f"{_clock(attempt.finished_at)}  {attempt.step}{number}: {attempt.outcome} {''.join(first_line)}".rstrip()
