@@ -11,13 +11,13 @@ from automation.workflows.conf import DEFAULTS
 from tests.docs.pages import ROOT
 
 TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
-ROW = re.compile(r"^\| ((?:`[A-Z_]+`(?:, )?)+) \|", re.MULTILINE)
+ROW = re.compile(r"^\| ((?:`[A-Z0-9_]+`(?:, )?)+) \|", re.MULTILINE)
 
 
 def keys_told(page: str) -> list[list[str]]:
     """The names in the first column of each table of the page."""
     tables = TABLE.findall((ROOT / page).read_text())
-    return [sorted(re.findall("[A-Z_]+", " ".join(ROW.findall(table)))) for table in tables]
+    return [sorted(re.findall("[A-Z0-9_]+", " ".join(ROW.findall(table)))) for table in tables]
 
 
 def keys_of(configuration: type) -> set[str]:
