@@ -52,6 +52,14 @@ def test_in_parallel_and_in_any_order_too(project: Project):
     assert " passed" in run(project, "-n", "4", *fast)
 
 
+def test_the_cluster_is_noticed_whatever_it_logs_in_whichever_language(project: Project):
+    (project.folder / "settings_quiet.py").write_text(
+        'from settings_test import *\n\nLANGUAGE_CODE = "de"\nQ_CLUSTER = {**Q_CLUSTER, "log_level": "WARNING"}\n'
+    )
+
+    assert " passed" in run(project, "--ds=settings_quiet", "bookings/test_cluster.py")
+
+
 @pytest.mark.parametrize(
     ("begins", "name", "right", "wrong"),
     [

@@ -23,8 +23,6 @@ SETTINGS = "AUTOMATION_CLUSTER_SETTINGS"
 DATABASES = "AUTOMATION_CLUSTER_DATABASES"
 """Gives the names of the test's databases to the cluster: a JSON object, by alias."""
 
-_READY = "running."
-"""The last word of the line that q2 logs once its workers are there."""
 _PAUSE_SECONDS = 0.05
 _STOPPING_SECONDS = 10
 _LOG_LINES = 40
@@ -76,10 +74,11 @@ def running_cluster(folder: Path, *, within: timedelta = timedelta(seconds=60)) 
     must be one that another process can open: not SQLite in memory.
     """
     _refuse_a_fake_queue()
-    log = folder / "cluster.log"
+    log, ready = folder / "cluster.log", folder / "cluster.ready"
+    ready.unlink(missing_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "django", "qcluster"],
+            [sys.executable, "-m", "automation.testing.cluster_process", str(ready)],
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -88,7 +87,7 @@ def running_cluster(folder: Path, *, within: timedelta = timedelta(seconds=60)) 
         )
     cluster = RunningCluster(process=process, log=log)
     try:
-        cluster.wait_until(lambda: _READY in log.read_text(errors="replace"), within=within)
+        cluster.wait_until(ready.exists, within=within)
         yield cluster
     finally:
         cluster.stop()

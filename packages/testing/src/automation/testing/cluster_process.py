@@ -1,0 +1,18 @@
+"""`manage.py qcluster` for a test: a file tells that its workers are there, whatever is logged in which language."""
+
+import sys
+from pathlib import Path
+
+
+def main(ready: Path) -> None:
+    """Start the cluster and make the file; the process then lasts as long as the cluster."""
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("qcluster")
+    ready.touch()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
