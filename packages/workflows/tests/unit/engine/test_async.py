@@ -77,6 +77,23 @@ def test_a_timeout_cancels_an_async_step(world: World) -> None:
     assert "StepTimedOut: Step 'run' was cancelled after its timeout of 0:00:00.020000" in world.stored(run).error
 
 
+@pytest.mark.parametrize("timeout", [None, timedelta(minutes=1)])
+def test_a_timeout_of_a_call_that_an_async_step_makes_is_that_calls_own(
+    world: World, timeout: timedelta | None
+) -> None:
+    @workflow("caller", default_retry=Retry(max_attempts=1))
+    class Caller:
+        Context = Nothing
+
+        @step(start=True, timeout=timeout)
+        async def run(self):
+            raise TimeoutError("the bank does not answer")
+
+    run = world.engine.start("caller")
+
+    assert world.stored(run).error.startswith("TimeoutError: the bank does not answer")
+
+
 def test_the_a_verbs_do_what_the_verbs_do(world: World) -> None:
     @workflow("waiter")
     class Waiter:

@@ -97,10 +97,14 @@ def _runner(step: StepDefinition) -> Callable[[Any], Any]:
         return step.function
 
     async def run(instance: Any) -> Any:
-        seconds = None if step.timeout is None else step.timeout.total_seconds()
+        limit = asyncio.timeout(None if step.timeout is None else step.timeout.total_seconds())
         try:
-            return await asyncio.wait_for(step.function(instance), seconds)
+            async with limit:
+                return await step.function(instance)
         except TimeoutError as error:
+            if not limit.expired():
+                # The step's own, of a call that it made.
+                raise
             raise StepTimedOut(f"Step {step.name!r} was cancelled after its timeout of {step.timeout}.") from error
 
     # On this thread, so that the step's ORM calls share the connection and its transaction.
