@@ -75,10 +75,16 @@ class IllegalTransition(WorkflowError):
 
 
 class StaleRun(WorkflowError):
-    """The run has moved on since it was read: a compare-and-set on its `revision` found another."""
+    """The run has moved on since it was read: a compare-and-set on its `revision` found another.
 
-    def __init__(self, run_id: UUID, revision: int) -> None:
-        super().__init__(f"Run {run_id} is no longer at revision {revision}: somebody else moved it first.")
+    Without a revision: so it was each time that a verb looked again.
+    """
+
+    def __init__(self, run_id: UUID, revision: int | None = None) -> None:
+        if revision is None:
+            super().__init__(f"Run {run_id} was moved by others each time that it was looked at. Try again.")
+        else:
+            super().__init__(f"Run {run_id} is no longer at revision {revision}: somebody else moved it first.")
         self.run_id = run_id
         self.revision = revision
 

@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from contextvars import Context as ContextVars
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -31,7 +32,14 @@ from automation.workflows.core import (
 )
 from automation.workflows.engine.faults import injected
 from automation.workflows.engine.keys import arguments_digest
-from automation.workflows.errors import IllegalTransition, NotConfigured, UnknownRun, UnknownWorkflow, UsageError
+from automation.workflows.errors import (
+    IllegalTransition,
+    NotConfigured,
+    StaleRun,
+    UnknownRun,
+    UnknownWorkflow,
+    UsageError,
+)
 from automation.workflows.ports import Policy
 from automation.workflows.runs.values import AttemptOutcome, Pause, Run
 from tests.unit.world import START, World
@@ -312,6 +320,16 @@ def test_a_person_cannot_resume_what_lacks_its_code(world: World) -> None:
 
     with pytest.raises(IllegalTransition, match="goes on by itself when the code is back"):
         world.engine.resume(run.id)
+
+
+def test_a_verb_that_always_comes_second_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiter()
+    run = world.engine.start("waiter")
+    load = world.storage.load
+    monkeypatch.setattr(world.storage, "load", lambda run_id: replace(load(run_id), revision=0))
+
+    with pytest.raises(StaleRun, match=r"was moved by others each time that it was looked at. Try again\.$"):
+        world.engine.pause(run.id)
 
 
 # retry

@@ -106,7 +106,7 @@ class Mover:
                 return self._stored([move])
             except StaleRun:
                 continue
-        raise StaleRun(run_id, -1)
+        raise StaleRun(run_id)
 
     def _end(self, run_id: UUID, reason: str) -> Transition | None:
         """Decide that a run is cancelled; None where it has ended already."""

@@ -53,7 +53,7 @@ class Operator:
                 return self._do(order)
             except StaleRun:
                 continue
-        raise StaleRun(order.run_id, -1)
+        raise StaleRun(order.run_id)
 
     def _do(self, order: Order) -> bool:
         run = self._runtime.storage.load(order.run_id)
