@@ -417,6 +417,30 @@ def test_one_poisoned_row_does_not_stop_the_sweep(world: World, monkeypatch: pyt
     assert {world.status(run) for run in runs} == {WorkflowStatus.READY}
 
 
+def test_lost_runs_that_cannot_be_rescued_do_not_fill_every_sweep(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.with_queue()
+    two_steps(world)
+    runs = [world.engine.start("two") for _ in range(2)]
+    for run in runs:
+        with injected("step.before_body", die), pytest.raises(Killed):
+            world.engine.execute_step(run.id)
+    first = min(run.id for run in runs)
+    real = world.storage.apply
+
+    def poisoned(transitions: list) -> None:
+        if any(move.before.id == first and move.cause == "Lost" for move in transitions):
+            raise OSError("this row cannot be written")
+        real(transitions)
+
+    monkeypatch.setattr(world.storage, "apply", poisoned)
+    world.clock.at += timedelta(seconds=71)
+
+    assert world.engine.process_scheduled(limit=1)["errors"] == 1
+    assert world.engine.process_scheduled(limit=1)["rescued"] == 1
+
+
 class Refusal(Exception):
     """What a database driver raises."""
 

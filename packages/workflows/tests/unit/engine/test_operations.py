@@ -216,6 +216,27 @@ def test_a_pause_of_a_running_step_that_ends_the_run_comes_too_late(world: World
     assert world.status(run) is WorkflowStatus.COMPLETED
 
 
+def test_a_running_run_that_nobody_paused_is_not_resumed(world: World) -> None:
+    refused: list[str] = []
+
+    @workflow("busy")
+    class Busy:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            with pytest.raises(IllegalTransition, match="is not paused: a worker is running it"):
+                ContextVars().run(world.engine.resume, run.id)
+            refused.append("once")
+            return complete()
+
+    world.with_queue()
+    run = world.engine.start("busy")
+    world.engine.execute_step(run.id)
+
+    assert (refused, world.status(run)) == (["once"], WorkflowStatus.COMPLETED)
+
+
 def test_a_pause_that_is_taken_back_while_the_step_runs_has_no_effect(world: World) -> None:
     world.with_queue()
 
@@ -237,6 +258,32 @@ def test_a_pause_that_is_taken_back_while_the_step_runs_has_no_effect(world: Wor
     world.engine.execute_step(run.id)
 
     assert world.status(run) is WorkflowStatus.COMPLETED
+
+
+@pytest.mark.parametrize("ends", ["waits", "raises", "is lost"])
+def test_the_reason_of_a_pause_outlasts_the_step_that_was_running(world: World, ends: str) -> None:
+    world.with_queue()
+
+    @workflow("held")
+    class Held:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            elsewhere(lambda: world.engine.pause(run.id, reason="ticket 42"))
+            assert world.stored(run).why == "ticket 42, once its step has ended"
+            if ends == "raises":
+                raise RuntimeError("no")
+            if ends == "is lost":
+                die()
+            return wait("x")
+
+    run = world.engine.start("held")
+    with contextlib.suppress(Killed):
+        world.engine.execute_step(run.id)
+    world.advance(seconds=71)
+
+    assert (world.status(run), world.stored(run).why) == (WorkflowStatus.PAUSED, "ticket 42")
 
 
 def test_a_pause_is_kept_when_the_running_step_raises_or_is_lost(world: World) -> None:

@@ -19,6 +19,7 @@ from automation.workflows.errors import ClaimLost, StaleRun
 from automation.workflows.runs import causes
 from automation.workflows.runs.causes import Cause
 from automation.workflows.runs.decide import decide
+from automation.workflows.runs.pausing import held_after
 from automation.workflows.runs.transition import Transition, fold
 from automation.workflows.runs.values import Run, WorkflowStatus
 
@@ -90,7 +91,7 @@ class Finisher:
             )
             move = decide(run, cause, claim.definition, self._runtime.now(), outcome.children)
             if run.pause_requested:
-                return Finish(transition=self._paused(move))
+                return Finish(transition=held_after(move, self._runtime.now()))
             if isinstance(result, Wait):
                 return self._met(claim, move, turn, outcome)
             goes_on = replace(claim, run=move.after, merged=False)
@@ -103,7 +104,7 @@ class Finisher:
 
         def decided(run: Run) -> Finish:
             move = decide(run, cause, claim.definition, self._runtime.now())
-            return Finish(transition=self._paused(move) if run.pause_requested else move)
+            return Finish(transition=held_after(move, self._runtime.now()))
 
         return self._stored(claim.run, decided, None).transition.after
 
@@ -111,7 +112,7 @@ class Finisher:
         """Store that a start does not begin. Raises StaleRun when it was touched since: its event may have changed."""
         move = decide(claim.run, cause, claim.definition, self._runtime.now())
         fault("finish.before_apply")
-        self._mover.apply([self._paused(move) if claim.run.pause_requested else move])
+        self._mover.apply([held_after(move, self._runtime.now())])
         fault("finish.before_commit")
 
     def _stored(self, held: Run, decided: Callable[[Run], Finish], buffer: Buffer | None) -> Finish:
@@ -172,13 +173,6 @@ class Finisher:
         taken, held = self._claimer.prepare(met.after)
         transition = fold(move, met, taken)
         return Finish(transition=transition, claim=None if held is None else replace(held, run=transition.after))
-
-    def _paused(self, move: Transition) -> Transition:
-        """Land in PAUSED with the target kept. What has ended stays ended."""
-        if move.after.status.is_terminal:
-            return move
-        pause = causes.PauseRequested()
-        return fold(move, decide(replace(move.after, pause_requested=False), pause, None, self._runtime.now()))
 
 
 def _warn_of_mistake(claim: Claim, move: Transition, outcome: Outcome) -> None:

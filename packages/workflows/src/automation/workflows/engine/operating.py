@@ -110,6 +110,9 @@ class Operator:
                 f"Run {run.id} is paused because of its code ({run.why}). It goes on by itself when the code is back."
             )
 
+        if run.status is WorkflowStatus.RUNNING and not run.pause_requested:
+            raise IllegalTransition(f"Run {run.id} is not paused: a worker is running it, and nobody asked it to stop.")
+
     def _resumption(self, run: Run) -> Transition:
         """Return the move out of PAUSED, with what has happened meanwhile folded in."""
         now = self._runtime.now()

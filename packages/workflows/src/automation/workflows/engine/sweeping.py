@@ -3,7 +3,6 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from automation.workflows.engine.claiming import Claimer
@@ -15,11 +14,11 @@ from automation.workflows.engine.hints import Hints
 from automation.workflows.engine.moving import Mover
 from automation.workflows.engine.operating import Operator
 from automation.workflows.engine.runtime import Runtime
-from automation.workflows.errors import IllegalTransition, StaleRun
+from automation.workflows.errors import StaleRun
 from automation.workflows.runs import causes
 from automation.workflows.runs.causes import Cause
 from automation.workflows.runs.decide import decide
-from automation.workflows.runs.transition import Transition, fold
+from automation.workflows.runs.pausing import held_after
 from automation.workflows.runs.values import Pause, Run, Unreadable, WorkflowStatus
 
 __all__ = ["Sweeper"]
@@ -73,7 +72,7 @@ class Sweeper:
         try:
             with self._runtime.storage.transaction():
                 done = self._row(run)
-        except (StaleRun, IllegalTransition):
+        except StaleRun:
             return "passed"
         except Exception:
             # One poisoned row must never stop the others; it stays visible by the log, the count and its own `next_at`.
@@ -111,16 +110,10 @@ class Sweeper:
         reason = "its worker did not come back before the claim ended"
         position = self._runtime.mailbox.position()
         cause = causes.Lost(limit=policy.lost_limit, reason=reason, position=position)
-        moves = decide(run, cause, definition_of(self._runtime.registry, run), now)
-        self._apply(moves, run)
+        lost = decide(run, cause, definition_of(self._runtime.registry, run), now)
+        # A pause that was asked for while the lost worker held the run takes effect now.
+        self._mover.apply([held_after(lost, now)])
         return "rescued"
-
-    def _apply(self, move: Transition, run: Run) -> None:
-        """A pause that was asked for while the lost worker held the run takes effect now."""
-        if run.pause_requested and not move.after.status.is_terminal:
-            flagless = replace(move.after, pause_requested=False)
-            move = fold(move, decide(flagless, causes.PauseRequested(), None, self._runtime.now()))
-        self._mover.apply([move])
 
     def _back(self, run: Run) -> str:
         """Let a run that was paused for its code go on, if this code has it."""
@@ -139,11 +132,15 @@ class Sweeper:
 
     def _put_back(self, run: Run) -> None:
         """Look at it again later; if even that fails, the row stays where it is and the next sweep meets it first."""
+        later = self._runtime.now() + self._runtime.policy.rehint
+        # What must be looked at when a claim ends is put back by a later end.
+        is_held = run.status is WorkflowStatus.RUNNING
+        cause = causes.Renewed(until=later) if is_held else causes.Postponed(until=later)
         try:
             with self._runtime.storage.transaction():
-                self._mover.move(run, causes.Postponed(until=self._runtime.now() + self._runtime.policy.rehint))
+                self._mover.move(run, cause)
         except Exception:
-            # Already reported; a running row is not put back, because its claim's end is when it must be looked at.
+            # The first error is reported already.
             logger.debug("Run %s could not be put back.", run.id, exc_info=True)
 
     def _deliver(self, limit: int, counts: "Counter[str]") -> int:

@@ -21,7 +21,7 @@ from automation.workflows.runs.returning import returned
 from automation.workflows.runs.transition import CancelRuns, Effect, Enqueue, Send, Transition
 from automation.workflows.runs.transitions import check_transition
 from automation.workflows.runs.values import Pause, Run, StandingWait, WorkflowStatus
-from automation.workflows.runs.visits import Move, again, earliest, ended, enter, first_wake, ready
+from automation.workflows.runs.visits import AFTER_THE_STEP, Move, again, earliest, ended, enter, first_wake, ready
 
 __all__ = ["decide"]
 
@@ -173,7 +173,7 @@ def _child_ended(run: Run, cause: causes.ChildEnded, now: datetime) -> Move:
 
 def _pause_requested(run: Run, cause: causes.PauseRequested) -> Run:
     if run.status is WorkflowStatus.RUNNING:
-        return replace(run, pause_requested=True, why=f"{cause.reason}, once its step has ended")
+        return replace(run, pause_requested=True, why=cause.reason + AFTER_THE_STEP)
     return replace(
         run,
         status=WorkflowStatus.PAUSED,

@@ -10,6 +10,7 @@ from automation.workflows.runs.transition import Effect
 from automation.workflows.runs.values import Pause, Run, StandingWait, WorkflowStatus
 
 __all__ = [
+    "AFTER_THE_STEP",
     "GRACE",
     "Move",
     "again",
@@ -24,6 +25,8 @@ __all__ = [
     "waits",
 ]
 
+AFTER_THE_STEP = ", once its step has ended"
+"""Follows the reason of a pause in `why` while the step is running."""
 GRACE = timedelta(seconds=10)
 """How long a hint may take before the sweep gives it again. A queue that polls every 0.2 s and a busy worker fit in;
 one more hint costs one look-up."""
