@@ -34,10 +34,15 @@ class Killed(BaseException):
     is_simulated_crash = True
 
 
-def family(*, fan: list[dict[str, Any]] | None = None, deadline: timedelta | None = None) -> None:
+def family(
+    *,
+    fan: list[dict[str, Any]] | None = None,
+    deadline: timedelta | None = None,
+    child_deadline: timedelta | None = None,
+) -> None:
     """Define "child", which ends as it is told, and "parent", which waits for one or several."""
 
-    @workflow("child", default_retry=Retry(max_attempts=1))
+    @workflow("child", default_retry=Retry(max_attempts=1), deadline=child_deadline)
     class Child:
         class Context(BaseModel):
             how: str = "complete"
@@ -115,6 +120,52 @@ def test_a_cancelled_child_is_told_to_its_parent(world: World) -> None:
     world.engine.cancel(children(world)[0].id)
 
     assert heard(world, run) == [("cancelled", None, "")]
+
+
+def test_a_child_that_passes_its_own_deadline_is_told_to_its_parent(world: World) -> None:
+    family(child_deadline=timedelta(minutes=1))
+    run = world.engine.start("parent", how="wait")
+    world.advance(minutes=1)
+
+    ((status, result, error),) = heard(world, run)
+    assert (status, result) == ("failed", None)
+    assert error.startswith("The workflow's deadline")
+
+
+def test_a_child_that_compensates_is_told_once_when_it_has(world: World) -> None:
+    released: list[int] = []
+
+    @workflow("careful", default_retry=Retry(max_attempts=1))
+    class Careful:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True)
+        def run(self):
+            raise RuntimeError("oh")
+
+        @on_fail
+        def release(self):
+            released.append(len(world.storage.signals()))
+            return complete()
+
+    @workflow("parent_of_careful")
+    class ParentOfCareful:
+        class Context(BaseModel):
+            heard: list[dict[str, Any]] = []
+
+        @step(start=True)
+        def run(self):
+            return run_child(Careful, then=self.after)
+
+        @step()
+        def after(self):
+            get_context().heard = get_wake().payload["children"]
+            return complete()
+
+    run = world.engine.start("parent_of_careful")
+
+    assert released == [0], "its parent is told when it has released what it held"
+    assert [(status, error) for status, _, error in heard(world, run)] == [("failed", "RuntimeError: oh")]
 
 
 def test_a_poisoned_child_is_told_to_its_parent(world: World) -> None:
