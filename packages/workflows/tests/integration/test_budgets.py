@@ -121,7 +121,7 @@ def test_a_signal_to_thousands_of_waiting_runs_costs_a_few_statements_for_each_f
 def test_a_parent_that_is_cancelled_takes_its_children_along_in_one_commit(
     clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = engine.start("parent", children=50)
+    run = engine.start("family", children=50)
     engine.execute_step(run.id)
 
     with spending(monkeypatch) as spent:

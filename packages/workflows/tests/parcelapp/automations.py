@@ -199,15 +199,30 @@ class Transfer:
 
 @workflow("parent")
 class Parent:
-    """Starts children and ends when they have ended."""
+    """Starts a child and ends when it has ended."""
 
     class Context(BaseModel):
         label: str = ""
-        children: int = 1
 
     @step(start=True)
     def begin(self):
-        return run_children([run_child("chain", steps=2)] * get_context().children, then=self.joined)
+        return run_child("chain", then=self.joined, steps=2)
+
+    @step()
+    def joined(self):
+        return complete()
+
+
+@workflow("family")
+class Family:
+    """Starts many children and ends when all have ended."""
+
+    class Context(BaseModel):
+        children: int
+
+    @step(start=True)
+    def begin(self):
+        return run_children([("chain", {"steps": 2})] * get_context().children, then=self.joined)
 
     @step()
     def joined(self):
