@@ -190,7 +190,7 @@ def queues(rig: Rig, *, runs: int, seconds: float = PATIENT_SECONDS) -> Facts:
     until(lambda: Heartbeat.objects.filter(name="workflows").exists(), seconds=seconds, what="a sweep", tell=_tell)
     hands = sweeping.hands()
     # What has been worked on is in the table until q2's monitor acknowledges it.
-    until(lambda: _queues() == ["sweeps"], seconds=seconds, what="only the link is left", tell=_queues)
+    until(lambda: _queues() == ["sweeps"], seconds=seconds, what="only the watchdog is left", tell=_queues)
     return {
         "clusters of schedules": sorted({str(each.cluster) for each in Schedule.objects.all()}),
         "entries": Entry.objects.count(),
@@ -274,16 +274,16 @@ def piling_up(rig: Rig, *, runs: int, seconds: float) -> Facts:
     """Runs, timers and events of many kinds go through one cluster; then q2's tables are counted."""
     rig.start()
     until(lambda: Heartbeat.objects.filter(name="events").exists(), seconds=120, what="the first sweeps", tell=_tell)
-    before = until(quiet_q2, seconds=120, what="nothing but the link is in the queue", tell=in_q2)
+    before = until(quiet_q2, seconds=120, what="nothing but the watchdog is in the queue", tell=in_q2)
     errands(runs)
     timed = set_timers(20)
     until(lambda: _settled() and _timed_entries() >= timed, seconds=seconds, what="everything ended", tell=_tell)
-    after = until(quiet_q2, seconds=120, what="again nothing but the link is in the queue", tell=in_q2)
+    after = until(quiet_q2, seconds=120, what="again nothing but the watchdog is in the queue", tell=in_q2)
     return {"runs": _completed("errand"), "before": before, "after": after, "doubles": doubles()}
 
 
 def quiet_q2() -> Facts | None:
-    """Return what is in q2's tables when the queue holds the link alone: each minute a sweep passes through it."""
+    """Return what is in q2's tables when the queue holds the watchdog alone: each minute a sweep passes through it."""
     found = in_q2()
     return found if found["queue"] == {"keep_sweeping": 1} else None
 

@@ -203,7 +203,7 @@ def test_doubled_schedules_do_no_harm_at_run_time(worker: FakeWorker, processor:
     drain()
 
     assert worker.sweeps == 2
-    assert OrmQ.objects.filter(lock__gt=datetime.now(UTC)).count() == 1, "one link"
+    assert OrmQ.objects.filter(lock__gt=datetime.now(UTC)).count() == 1, "one watchdog"
 
 
 def test_migrating_q2_away_does_not_break_migrate():

@@ -309,7 +309,7 @@ def test_nothing_piles_up_after_ten_thousand_runs(executor: Q2Executor, worker: 
 
     assert len(worker.executed) == 10_000
     assert [model.objects.count() for model in (Task, Success, Failure)] == [0, 0, 0]
-    assert [name for name, _ in calls()] == ["keep_sweeping"], "one link, whatever was done"
+    assert [name for name, _ in calls()] == ["keep_sweeping"], "one watchdog, whatever was done"
 
 
 class TestSync:

@@ -89,17 +89,17 @@ def test_of_two_that_find_no_stamp_at_all_one_sweeps():
     assert won == [True, False]
 
 
-def test_a_sweep_leaves_a_link_behind(worker: FakeWorker):
+def test_a_sweep_leaves_a_watchdog_behind(worker: FakeWorker):
     before = datetime.now(UTC)
 
     tasks.process_scheduled_workflows()
 
-    link = OrmQ.objects.get()
+    watchdog = OrmQ.objects.get()
     assert calls()[0][0] == "keep_sweeping"
-    assert timedelta(seconds=75) <= link.lock - before <= timedelta(seconds=100)
+    assert timedelta(seconds=75) <= watchdog.lock - before <= timedelta(seconds=100)
 
 
-def test_many_sweeps_leave_one_link():
+def test_many_sweeps_leave_one_watchdog():
     for _ in range(5):
         tasks.process_scheduled_workflows()
         tasks.poll_due_events()
@@ -107,27 +107,27 @@ def test_many_sweeps_leave_one_link():
     assert [name for name, _ in calls()] == ["keep_sweeping"]
 
 
-def come_to_the_link() -> None:
-    """Let the time of the link come."""
+def let_the_watchdog_come() -> None:
+    """Let its time come."""
     due = ago(1)
-    Heartbeat.objects.filter(name=sweeps.LINK).update(started_at=due)
+    Heartbeat.objects.filter(name=sweeps.WATCHDOG).update(started_at=due)
     OrmQ.objects.all().delete()
     swept(workflows=80)
     tasks.keep_sweeping(due.isoformat())
 
 
-def test_the_link_makes_up_for_what_is_overdue_and_leaves_the_next(worker: FakeWorker):
+def test_the_watchdog_makes_up_for_what_is_overdue_and_leaves_the_next(worker: FakeWorker):
     tasks.process_scheduled_workflows()
 
-    come_to_the_link()
+    let_the_watchdog_come()
 
     assert worker.sweeps == 2
     assert [name for name, _ in calls()] == ["keep_sweeping"]
 
 
-def test_a_link_that_comes_twice_leaves_one(worker: FakeWorker):
+def test_a_watchdog_that_comes_twice_leaves_one(worker: FakeWorker):
     tasks.process_scheduled_workflows()
-    due = Heartbeat.objects.get(name=sweeps.LINK).started_at
+    due = Heartbeat.objects.get(name=sweeps.WATCHDOG).started_at
     OrmQ.objects.all().delete()
 
     tasks.keep_sweeping(due.isoformat())
@@ -136,11 +136,11 @@ def test_a_link_that_comes_twice_leaves_one(worker: FakeWorker):
     assert [name for name, _ in calls()] == ["keep_sweeping"]
 
 
-def test_a_lost_link_is_replaced_by_the_next_sweep():
-    """The queue was emptied; the link's time has passed, and it did not come."""
+def test_a_lost_watchdog_is_replaced_by_the_next_sweep():
+    """The queue was emptied; the watchdog's time has passed, and it did not come."""
     tasks.process_scheduled_workflows()
     OrmQ.objects.all().delete()
-    Heartbeat.objects.filter(name=sweeps.LINK).update(started_at=ago(11))
+    Heartbeat.objects.filter(name=sweeps.WATCHDOG).update(started_at=ago(11))
 
     tasks.process_scheduled_workflows()
 
@@ -154,7 +154,7 @@ def test_an_unreadable_schedule_of_somebody_elses_stops_q2s_scheduler_but_not_th
     assert OrmQ.objects.count() == 0, "q2 runs no schedule at all"
     tasks.process_scheduled_workflows()
 
-    come_to_the_link()
+    let_the_watchdog_come()
 
     assert worker.sweeps == 2
 
@@ -170,7 +170,7 @@ def test_with_skip_nothing_sweeps_by_itself(worker: FakeWorker, settings):
     assert calls() == []
 
 
-def test_a_broker_without_timers_has_no_link(q2):
+def test_a_broker_without_timers_has_no_watchdog(q2):
     q2(BROKER_CLASS="some.Broker")
 
     tasks.process_scheduled_workflows()
@@ -200,7 +200,7 @@ def test_a_worker_that_starts_looks_after_the_sweeps_at_once(worker: FakeWorker)
     assert worker.sweeps == 1
 
 
-def test_workers_that_start_together_forge_one_link():
+def test_workers_that_start_together_set_one_watchdog():
     for _ in range(4):
         sweeps.begin_in_worker()
 
@@ -214,7 +214,7 @@ def test_a_worker_starts_also_without_a_database(
     def fail(**_: object) -> None:
         raise error("connection refused")
 
-    monkeypatch.setattr(sweeps, "forge_link", fail)
+    monkeypatch.setattr(sweeps, "set_watchdog", fail)
 
     sweeps.begin_in_worker()
 

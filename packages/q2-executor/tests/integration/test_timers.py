@@ -125,7 +125,7 @@ def test_a_sweep_sets_the_missing_timers_only_and_all_at_once(executor: Q2Execut
         tasks.process_scheduled_workflows()
 
     assert Counter(args for name, args in calls() if name == "execute_run") == {(str(run_id),): 1 for run_id in runs}
-    assert len([each for each in captured if "ormq" in each["sql"]]) <= 3, "look, insert, and the link"
+    assert len([each for each in captured if "ormq" in each["sql"]]) <= 3, "look, insert, and the watchdog"
 
 
 def test_what_a_sweep_makes_ready_is_part_of_its_transactions(executor: Q2Executor, worker, monkeypatch):

@@ -2,9 +2,9 @@
 
 A schedule of q2 calls each sweep. That alone is not enough: one unparsable schedule of somebody else's stops them all,
 the scheduler dies with the sentinel, and behind a long backlog the task of the sweep waits for its turn. So there are
-two more causes. A worker that has done a piece of work looks, every ten seconds at most, whether a sweep is overdue.
-And a timer, the link, comes back after each interval and a quarter, looks, and leaves the next link behind.
-Whoever sweeps stamps a heartbeat first by comparing and setting it, so that one overdue sweep is made up for once.
+two more causes. A worker that is given some work looks first, every ten seconds at most, whether a sweep is overdue.
+And a timer, the watchdog, comes back after each interval and a quarter, looks, and sets itself anew. Whoever sweeps
+stamps a heartbeat first by comparing and setting it, so that one overdue sweep is made up for once.
 """
 
 import logging
@@ -34,12 +34,12 @@ __all__ = [
     "Glance",
     "Sweep",
     "begin_in_worker",
-    "follow_link",
-    "forge_link",
     "installed",
     "is_first_today",
     "make_up",
     "run",
+    "set_watchdog",
+    "watch",
 ]
 
 logger = logging.getLogger("automation.q2_executor")
@@ -48,15 +48,15 @@ Work: TypeAlias = Callable[[Budget, datetime], Any]
 """What does a sweep within a budget; its start has been stamped with the time given."""
 
 KEEP_SWEEPING = "automation.q2_executor.tasks.keep_sweeping"
-LINK = "link"
+WATCHDOG = "watchdog"
 OVERDUE = 1.2
 """A sweep is overdue after its interval and a fifth: q2's schedules are late on their own, by up to 30 s."""
-LINK_AFTER = 1.25
-"""The link comes a little later than that, so that it finds overdue what nobody else has done."""
+WATCHDOG_AFTER = 1.25
+"""The watchdog comes a little later than that, so that it finds overdue what nobody else has done."""
 LOOKS = 6
 """How often in an interval a busy worker process looks for overdue sweeps; a look is one SELECT."""
-LINK_LOST_AFTER = timedelta(seconds=10)
-"""A link that has not come this long after its time is lost, with the queue that it was in."""
+WATCHDOG_LOST_AFTER = timedelta(seconds=10)
+"""A watchdog that has not come this long after its time is lost, with the queue that it was in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ def installed() -> list[Sweep]:
 
 
 def run(sweep: Sweep, work: Callable[[], Mapping[str, Any]], *, began_at: datetime | None = None) -> dict[str, Any]:
-    """Do the work of a sweep, stamp its heartbeat, and see to it that there is a link.
+    """Do the work of a sweep, stamp its heartbeat, and see to it that there is a watchdog.
 
     When the work gives `more`, the sweep is repeated at once by another task, unless a later one has begun meanwhile:
     a backlog is swept by one task after the other, and never by several. `began_at`: the start is stamped already.
@@ -122,7 +122,7 @@ def run(sweep: Sweep, work: Callable[[], Mapping[str, Any]], *, began_at: dateti
         _stamp(sweep.name, started_at=began_at)
     done = dict(work())
     _stamp(sweep.name, finished_at=datetime.now(UTC))
-    forge_link()
+    set_watchdog()
     if done.pop("more", False) and Heartbeat.objects.filter(name=sweep.name, started_at=began_at).exists():
         again_now(sweep.task, queue=sweep_queue())
     return done
@@ -172,39 +172,39 @@ class Glance:
 glance = Glance()
 
 
-def forge_link(*, after: timedelta | None = None) -> None:
+def set_watchdog(*, after: timedelta | None = None) -> None:
     """Leave a timer that looks after the sweeps, unless one is on its way."""
     if not schedules_wanted() or not timers.available() or not installed():
         return
     now = datetime.now(UTC)
-    standing = Heartbeat.objects.filter(name=LINK).values_list("started_at", flat=True).first()
-    if standing is None or standing + LINK_LOST_AFTER < now:
-        _send_link(standing, now + (_shortest_interval() * LINK_AFTER if after is None else after))
+    standing = Heartbeat.objects.filter(name=WATCHDOG).values_list("started_at", flat=True).first()
+    if standing is None or standing + WATCHDOG_LOST_AFTER < now:
+        _send_watchdog(standing, now + (_shortest_interval() * WATCHDOG_AFTER if after is None else after))
 
 
 def begin_in_worker(**_: Any) -> None:
-    """Look after the sweeps at once when q2 has started a worker process: after an outage there may be no link left."""
+    """Look after the sweeps at once when q2 has started a worker process: an outage may have left no watchdog."""
     try:
-        forge_link(after=timedelta(0))
+        set_watchdog(after=timedelta(0))
     except Exception:
         # Nothing may be raised here, whatever the database or the broker is up to: q2 would lose the worker, and the
-        # next one, for ever. The next sweep forges the link.
+        # next one, for ever. The next sweep sets the watchdog.
         logger.warning("The sweeps could not be looked after at the start of a worker.", exc_info=True)
 
 
-def follow_link(due: str, work: Mapping[str, Work], budget: Budget) -> None:
-    """Make up for what is overdue, and leave the next link. A link that is not the one expected ends here."""
-    if _send_link(datetime.fromisoformat(due), datetime.now(UTC) + _shortest_interval() * LINK_AFTER):
+def watch(due: str, work: Mapping[str, Work], budget: Budget) -> None:
+    """Make up for what is overdue, and set the next watchdog. One that is not the one expected ends here."""
+    if _send_watchdog(datetime.fromisoformat(due), datetime.now(UTC) + _shortest_interval() * WATCHDOG_AFTER):
         make_up(work, budget)
 
 
-def _send_link(before: datetime | None, at: datetime) -> bool:
+def _send_watchdog(before: datetime | None, at: datetime) -> bool:
     alias = router.db_for_write(Heartbeat)
     with transaction.atomic(using=alias):
-        if not _compare_and_set(LINK, before, at):
+        if not _compare_and_set(WATCHDOG, before, at):
             return False
-        link = Message(task=KEEP_SWEEPING, args=(at.isoformat(),), at=at)
-        send([link], joins=alias, after_commit=after_commit_of(alias), queue=_link_queue())
+        watchdog = Message(task=KEEP_SWEEPING, args=(at.isoformat(),), at=at)
+        send([watchdog], joins=alias, after_commit=after_commit_of(alias), queue=_watchdog_queue())
         return True
 
 
@@ -212,7 +212,7 @@ def _shortest_interval() -> timedelta:
     return min((sweep.every for sweep in installed()), default=conf().sweep_every)
 
 
-def _link_queue() -> str:
+def _watchdog_queue() -> str:
     from automation.q2_executor.broker import Broker, kind
 
     # The timers of Redis are looked after in the main queue only.

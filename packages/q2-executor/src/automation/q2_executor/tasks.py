@@ -65,8 +65,8 @@ def cleanup_old_events(days: int = 30) -> dict[str, Any]:
 
 
 def keep_sweeping(due: str) -> None:
-    """See to it that the sweeps go on, when q2's scheduler does not; what the link calls."""
-    sweeps.follow_link(due, _SWEEPING, Budget())
+    """See to it that the sweeps go on, when q2's scheduler does not; what the watchdog calls."""
+    sweeps.watch(due, _SWEEPING, Budget())
 
 
 def _sweep_runs(budget: Budget, began_at: datetime | None = None) -> dict[str, Any]:
