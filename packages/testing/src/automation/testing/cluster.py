@@ -16,12 +16,14 @@ from typing import Any
 from automation.testing.executor import FakeExecutor
 from automation.testing.installed import wirings
 
-__all__ = ["DATABASES", "SETTINGS", "RunningCluster", "running_cluster"]
+__all__ = ["DATABASES", "READY", "SETTINGS", "RunningCluster", "running_cluster"]
 
 SETTINGS = "AUTOMATION_CLUSTER_SETTINGS"
 """Names the project's own settings module to the cluster."""
 DATABASES = "AUTOMATION_CLUSTER_DATABASES"
 """Gives the names of the test's databases to the cluster: a JSON object, by alias."""
+READY = "AUTOMATION_CLUSTER_READY"
+"""Names the file that the cluster makes once its workers are there."""
 
 _PAUSE_SECONDS = 0.05
 _STOPPING_SECONDS = 10
@@ -78,8 +80,8 @@ def running_cluster(folder: Path, *, within: timedelta = timedelta(seconds=60)) 
     ready.unlink(missing_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "automation.testing.cluster_process", str(ready)],
-            env=_environment(),
+            [sys.executable, "-m", "automation.testing.cluster_process"],
+            env={**_environment(), READY: str(ready)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
