@@ -1,5 +1,6 @@
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from django.utils import timezone
@@ -9,7 +10,7 @@ from automation.events.models import Event
 from automation.testing import Faults, Harness, Kind, NeverIdleError
 from automation.workflows.core import complete, engine, goto, wait
 from automation.workflows.errors import UnknownWorkflow
-from tests.shop.automations import Careful, Chase, Patient, Prepare, call_customer, note_payment
+from tests.shop.automations import Careful, Chase, Invoice, Patient, Prepare, call_customer, note_payment
 from tests.shop.models import Entry, Order
 
 pytestmark = pytest.mark.django_db
@@ -400,6 +401,15 @@ class TestClaims:
 
         with pytest.raises(AssertionError, match=re.escape(message)):
             automation.assert_waiting(run, **wrong)
+
+    def test_values_are_compared_as_the_context_has_them_or_as_they_are_stored(self, automation):
+        due = datetime(2030, 5, 1, tzinfo=UTC)
+        run = automation.start(Invoice, due=due)
+
+        automation.assert_completed(run, due=due, amount=Decimal("10.50"))
+        automation.assert_completed(run, due="2030-05-01T00:00:00Z", amount="10.50")
+        with pytest.raises(AssertionError, match=r"Expected on its Context: \{'amount': Decimal\('10\.51'\)\}"):
+            automation.assert_completed(run, due=due, amount=Decimal("10.51"))
 
     def test_failed_compares_the_error(self, automation):
         with automation.stub_step(Chase, "await_payment", raises=LookupError("no such customer")):

@@ -1,6 +1,7 @@
 """Callbacks and workflows of the shop, small and telling."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 
 from pydantic import BaseModel
 
@@ -151,4 +152,17 @@ class Hasty:
     def write(self):
         get_context().entry = Entry.objects.create(text="hasty").pk
         get_context().written = Entry.objects.count()
+        return complete()
+
+
+@workflow("shop.invoice")
+class Invoice:
+    """Keeps values that JSON does not know."""
+
+    class Context(BaseModel):
+        due: datetime
+        amount: Decimal = Decimal("10.50")
+
+    @step(start=True)
+    def send(self):
         return complete()

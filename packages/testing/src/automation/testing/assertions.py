@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from automation.testing.commits import waiting_hooks
+from automation.testing.contexts import is_on_context
 from automation.testing.history import callback_name, deliveries_of, events_of, run_of, runs_of
 from automation.testing.names import refuse_unknown_fields
 from automation.testing.timeline import call_story, event_story, run_story
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Assertions"]
 
-_NOT_THERE = object()
-
 
 class Assertions:
     """What a Harness tells and asserts. Where a run is asked for, pass a Run, a `WorkflowRun`, an id, or the workflow.
 
     A workflow (class or name) stands for its only run, or with `about=instance` for its only run about that instance;
     with more than one of them the failure lists them.
+
+    What is asked to be on the Context is compared as the Context has it (`due=datetime(...)`, `amount=Decimal("1.50")`)
+    or as it is stored, in JSON.
     """
 
     clock: "FakeClock"
@@ -147,7 +149,7 @@ class Assertions:
         if stored.status != status:
             raise self._failure(f"Expected it to be {status.upper()}.", stored)
         refuse_unknown_fields(stored, context)
-        wrong = {name: value for name, value in context.items() if (stored.data or {}).get(name, _NOT_THERE) != value}
+        wrong = {name: value for name, value in context.items() if not is_on_context(stored, name, value)}
         if wrong:
             raise self._failure(f"Expected on its Context: {wrong}.", stored)
         return stored
