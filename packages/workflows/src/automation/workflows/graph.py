@@ -4,15 +4,14 @@ What a step decides at run time (a target in a variable) cannot be read; such a 
 """
 
 import ast
-import inspect
 import json
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from automation.workflows.authoring import results
 from automation.workflows.authoring.definitions import StepDefinition, WorkflowDefinition
+from automation.workflows.authoring.source import calls, step_named
 
 __all__ = ["Arrow", "arrows", "mermaid"]
 
@@ -63,25 +62,22 @@ def _beginning(definition: WorkflowDefinition) -> str:
 
 
 def _ways_out(step: StepDefinition) -> Iterator[Arrow]:
-    function = inspect.unwrap(step.function)
-    calls = [node for node in ast.walk(_parsed(function)) if isinstance(node, ast.Call)]
-    for call in sorted(calls, key=lambda node: (node.lineno, node.col_offset)):
-        if word := _word(call.func, function):
-            yield from _ways(step.name, word, call)
+    for call in calls(step.function):
+        yield from _ways(step.name, _WORDS[call.word], call.node)
 
 
 def _ways(source: str, word: str, call: ast.Call) -> Iterator[Arrow]:
     given = {keyword.arg: keyword.value for keyword in call.keywords}
     match word:
         case "goto":
-            target = _named(call.args[0] if call.args else given.get("step"))
+            target = step_named(call.args[0] if call.args else given.get("step"))
             if target is not None:
                 yield Arrow(source, target, word)
         case "complete" | "fail":
             yield Arrow(source, _END, word)
         case _:
-            yield Arrow(source, _named(given.get("then")) or source, f"{word}{_about(call)}")
-            late = _named(given.get("on_timeout"))
+            yield Arrow(source, step_named(given.get("then")) or source, f"{word}{_about(call)}")
+            late = step_named(given.get("on_timeout"))
             if late is not None or "timeout" in given:
                 yield Arrow(source, late or source, "timeout")
 
@@ -95,36 +91,6 @@ def _about(call: ast.Call) -> str:
         case ast.Name(id=name):
             return f" {name}"
     return ""
-
-
-def _named(node: ast.expr | None) -> str | None:
-    match node:
-        case ast.Constant(value=str() as name):
-            return name
-        case ast.Attribute(value=ast.Name(id="self"), attr=name):
-            return name
-    return None
-
-
-def _word(called: ast.expr, function: Callable[..., Any]) -> str | None:
-    """Return which of our words is called, whatever name it was imported under."""
-    match called:
-        case ast.Attribute(value=value, attr="for_signal"):
-            return _word(value, function)
-        case ast.Attribute(value=value, attr="for_event"):
-            return "event" if _word(value, function) else None
-        case ast.Name(id=name):
-            meant = function.__globals__.get(name)
-            return next((word for each, word in _WORDS.items() if meant is each), None)
-    return None
-
-
-def _parsed(function: Callable[..., Any]) -> ast.AST:
-    try:
-        return ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        # Written at a prompt or by a generator: there is nothing to read.
-        return ast.Module(body=[], type_ignores=[])
 
 
 def _plain(label: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
+from automation.workflows import core as words
 from automation.workflows.authoring.registry import registry
 from automation.workflows.core import (
     Retry,
@@ -98,6 +99,9 @@ def test_a_context_that_does_not_come_back_is_refused(context: type, says: str) 
         workflow("shipping")(build(Context=context))
 
 
+go_on = goto
+
+
 def leads_nowhere_goto(self: Any) -> Any:
     return goto("shp")
 
@@ -126,6 +130,18 @@ def leads_nowhere_child(self: Any) -> Any:
     return run_child("other", then="nowhere")
 
 
+def leads_nowhere_by_module(self: Any) -> Any:
+    return words.goto("nowhere")
+
+
+def leads_nowhere_for_event_by_module(self: Any) -> Any:
+    return words.wait.for_event("x", then=self.nowhere)
+
+
+def leads_nowhere_by_another_name(self: Any) -> Any:
+    return go_on("nowhere")
+
+
 def leads_to_on_fail(self: Any) -> Any:
     return goto("undo")
 
@@ -137,9 +153,12 @@ def leads_to_on_fail(self: Any) -> Any:
         (leads_nowhere_self, r"'plain', which is not a @step .* It is a method: write @step\(\) over it"),
         (leads_nowhere_sleep, "sleep leads to 'nowhere'"),
         (leads_nowhere_wait, "wait leads to 'nowhere'"),
-        (leads_nowhere_for_signal, "wait leads to 'nowhere'"),
+        (leads_nowhere_for_signal, "wait.for_signal leads to 'nowhere'"),
         (leads_nowhere_event, "wait_for_event leads to 'nowhere'"),
         (leads_nowhere_child, "run_child leads to 'nowhere'"),
+        (leads_nowhere_by_module, "words.goto leads to 'nowhere'"),
+        (leads_nowhere_for_event_by_module, "words.wait.for_event leads to 'nowhere'"),
+        (leads_nowhere_by_another_name, "go_on leads to 'nowhere'"),
         (leads_to_on_fail, "the @on_fail handler of workflow 'shipping', which only a failure enters"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
