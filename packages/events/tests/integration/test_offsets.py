@@ -60,6 +60,14 @@ def test_they_move_with_the_date(clock):
     assert poll() == ["before pending"]
 
 
+def test_they_move_with_a_date_that_comes_nearer(clock):
+    reservation = book_in(clock, hours=9)
+    reservation.checkin_at -= 6 * HOUR
+    reservation.save()
+    clock.advance(hours=2)
+    assert poll() == ["before pending"]
+
+
 def test_what_is_already_late_while_the_event_is_ahead_starts_at_once(clock):
     book_in(clock, minutes=30)
     assert poll() == ["before pending"]

@@ -42,7 +42,8 @@ class Oracle:
 
     def deleted(self, key: int) -> None:
         booking = self.bookings.pop(key)
-        self.finished[key] = (booking.checkins, booking.greeted)
+        checkins, greeted = self.finished.get(key, (0, 0))
+        self.finished[key] = (checkins + booking.checkins, greeted + booking.greeted)
 
     def polled(self) -> None:
         """Everything due has been looked at until nothing was."""

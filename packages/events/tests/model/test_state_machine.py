@@ -3,8 +3,9 @@
 import os
 import pkgutil
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,17 +13,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
 from automation.events.callbacks import callback_registry, on_event
+from automation.events.faults import POINTS, injected
 from automation.events.models import DeclarationState, Event, EventDelivery
 from automation.events.ports import wiring
 from automation.events.services import event_processor
 from tests.conftest import START, StillClock
-from tests.hotel.models import Ledger, Reservation
+from tests.hotel.models import Alarm, Ledger, Parcel, Reservation
 from tests.model.oracle import Booking, Oracle
 
 LONG = os.environ.get("AUTOMATION_LONG") == "1"
 
 hours = st.none() | st.integers(min_value=-40, max_value=40)
 CRASH_POINTS = [
+    *POINTS,
     "automation.events.occurring.carry_out",
     "automation.events.delivering._claim",
     "automation.events.delivering._run",
@@ -32,8 +35,14 @@ CRASH_POINTS = [
 ]
 
 
+EARLY, AFTER = -90, 90
+"""Minutes before and after a check-in."""
+
+
 class Crash(BaseException):
-    """The process dies here."""
+    """The process dies here: nothing that it might still record is recorded."""
+
+    is_simulated_crash = True
 
 
 class Machine(RuleBasedStateMachine):
@@ -43,11 +52,17 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        for model in (EventDelivery, Event, DeclarationState, Ledger, Reservation):
+        for model in (EventDelivery, Event, DeclarationState, Ledger, Reservation, Alarm, Parcel):
             model.objects.all()._raw_delete("default")
         callback_registry.clear()
         on_event("checkin_due", name="checkin")(self._write)
         on_event("reservation_confirmed", name="greet")(self._write)
+        on_event("alarm_raised", name="alarm")(self._write)
+        for name, offset in (("early", EARLY), ("after", AFTER)):
+            on_event("checkin_due", name=name, offset_minutes=offset)(partial(self._write_at, name, offset))
+        on_event("checkin_due", name="flaky")(self._write_or_fail)
+        self.failing, self.too_early = False, []
+        self.alarms, self.parcels = {}, set()
         self.clock = StillClock(START)
         self._override = wiring.override(clock=self.clock)
         self._override.__enter__()
@@ -59,6 +74,16 @@ class Machine(RuleBasedStateMachine):
     @staticmethod
     def _write(event):
         Ledger.objects.create(entry=f"{event.event_name} {event.entity_id}")
+
+    def _write_at(self, name, offset, event):
+        if event.at + timedelta(minutes=offset) > self.clock.now():
+            self.too_early.append((name, event.at, self.clock.now()))
+        Ledger.objects.create(entry=f"{name} {event.pk} {event.generation}")
+
+    def _write_or_fail(self, event):
+        Ledger.objects.create(entry=f"flaky {event.pk} {event.generation}")
+        if self.failing:
+            raise ValueError("not now")
 
     def _date(self, hour):
         return None if hour is None else self.clock.now() + timedelta(hours=hour)
@@ -103,6 +128,45 @@ class Machine(RuleBasedStateMachine):
         vars(reservation).update(values)
         reservation.save()
 
+    @rule(key=keys, bulk=st.booleans())
+    def move_to_where_it_occurred(self, key, bulk):
+        last = self.oracle.bookings[key].last
+        if last is not None:
+            self._change(key, bulk, checkin_at=last)
+            self.oracle.bookings[key].date = last
+            if not bulk:
+                self._first_save(key)
+
+    @rule(target=keys, key=consumes(keys), hour=hours, confirmed=st.booleans())
+    def use_the_key_again(self, key, hour, confirmed):
+        """It was deleted behind our back."""
+        Reservation.objects.filter(pk=key)._raw_delete("default")
+        self.oracle.deleted(key)
+        reservation = Reservation(pk=key, checkin_at=self._date(hour), status="confirmed" if confirmed else "pending")
+        reservation.save(force_insert=True)
+        self.oracle.bookings[key] = Booking(date=reservation.checkin_at, confirmed=confirmed)
+        self._first_save(key)
+        return key
+
+    @rule(level=st.sampled_from([1, 9]), number=st.integers(min_value=0, max_value=1))
+    def sound(self, level, number):
+        alarm, before, raised = self.alarms.get(number, (None, 0, 0))
+        alarm = alarm or Alarm()
+        alarm.level = level
+        alarm.save()
+        self.alarms[number] = (alarm, level, raised + (level > 5 >= before))
+
+    @rule(hour=st.integers(min_value=-20, max_value=40), new=st.booleans())
+    def send_by_the_tracking_manager(self, hour, new):
+        if new:
+            Parcel.objects.bulk_create([Parcel(sent_at=self._date(hour))])
+        else:
+            Parcel.objects.update(sent_at=self._date(hour))
+
+    @rule(failing=st.booleans())
+    def let_a_callback_fail(self, failing):
+        self.failing = failing
+
     @rule(key=consumes(keys))
     def delete(self, key):
         Reservation.objects.get(pk=key).delete()
@@ -126,23 +190,30 @@ class Machine(RuleBasedStateMachine):
 
     @rule(point=st.sampled_from(CRASH_POINTS), after=st.booleans())
     def crash(self, point, after):
-        with pytest.MonkeyPatch.context() as patch:
-            original = pkgutil.resolve_name(point)
+        with ExitStack() as stack:
+            if point in POINTS:
+                stack.enter_context(injected(point, self._die))
+            else:
+                patch, original = stack.enter_context(pytest.MonkeyPatch.context()), pkgutil.resolve_name(point)
 
-            def die(*args, **kwargs):
-                if after:
-                    original(*args, **kwargs)
-                raise Crash
+                def die(*args, **kwargs):
+                    if after:
+                        original(*args, **kwargs)
+                    raise Crash
 
-            patch.setattr(point, die)
-            with suppress(Crash):
-                event_processor.process_due_events()
+                patch.setattr(point, die)
+            stack.enter_context(suppress(Crash))
+            event_processor.process_due_events()
         self.oracle.now = self.clock.advance(minutes=6)
         self.poll()
 
+    @staticmethod
+    def _die(_):
+        raise Crash
+
     @rule()
     def deliver_again(self):
-        ids = list(EventDelivery.objects.values_list("pk", flat=True))
+        ids = list(EventDelivery.objects.exclude(status="pending").values_list("pk", flat=True))
         assert event_processor.deliver(ids, using="default") == 0
 
     @rule()
@@ -151,12 +222,13 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def ledger_is_as_promised(self):
-        found = Counter(Ledger.objects.values_list("entry", flat=True))
-        expected = Counter()
+        named = ("checkin_due", "reservation_confirmed", "alarm_raised")
+        found = Counter(one for one in Ledger.objects.values_list("entry", flat=True) if one.startswith(named))
+        expected = Counter({f"alarm_raised {alarm.pk}": raised for alarm, _, raised in self.alarms.values()})
         told = {key: (one.checkins, one.greeted) for key, one in self.oracle.bookings.items()}
-        for key, (checkins, greeted) in {**told, **self.oracle.finished}.items():
-            expected[f"checkin_due {key}"] = checkins
-            expected[f"reservation_confirmed {key}"] = greeted
+        for key, (checkins, greeted) in [*told.items(), *self.oracle.finished.items()]:
+            expected[f"checkin_due {key}"] += checkins
+            expected[f"reservation_confirmed {key}"] += greeted
         assert found == +expected
 
     @invariant()
@@ -165,6 +237,20 @@ class Machine(RuleBasedStateMachine):
         found = {int(row.entity_id): (row.status, row.at) for row in rows}
         expected = {key: (one.status, one.at) for key, one in self.oracle.bookings.items() if one.has_rows}
         assert found == expected
+
+    @invariant()
+    def each_call_is_made_once_and_not_before_its_time(self):
+        made = Counter(Ledger.objects.filter(entry__regex="^(early|after|flaky) ").values_list("entry", flat=True))
+        assert set(made.values()) <= {1}, made
+        assert self.too_early == []
+        occurred = Event.objects.filter(event_name="checkin_due", status="occurred", settled_at__isnull=False)
+        for event in occurred.filter(deliveries__isnull=False).distinct():
+            assert made[f"early {event.pk} {event.generation}"] == 1, "before, or at the occurrence at the latest"
+
+    @invariant()
+    def dates_of_the_tracking_manager_are_followed(self):
+        rows = Event.objects.current().filter(event_name="parcel_sent").values_list("entity_id", "at")
+        assert {int(key): at for key, at in rows} == dict(Parcel.objects.values_list("pk", "sent_at"))
 
     @invariant()
     def nothing_pending_is_without_a_time_or_a_reason(self):
