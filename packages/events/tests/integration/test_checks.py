@@ -71,6 +71,25 @@ def test_definitions(definitions, expected):
     assert ids(declare(*definitions)) == expected
 
 
+@pytest.mark.parametrize(
+    "written",
+    [EventDefinition("a"), {EventDefinition("a")}, (one for one in [EventDefinition("a")])],
+    ids=["one", "set", "generator"],
+)
+def test_events_that_are_no_list(written):
+    assert ids(declare(events=written)) == ["E001"]
+
+
+@pytest.mark.parametrize("written", [{"a"}, "a", ["a"], None], ids=repr)
+def test_events_of_somebody_else_are_left_alone(written):
+    assert ids(declare(events=written)) == []
+
+
+def test_primary_key_that_is_longer_than_what_is_stored():
+    assert ids(declare(EventDefinition("a"), code=models.CharField(max_length=256, primary_key=True))) == ["E013"]
+    assert ids(declare(EventDefinition("a"), code=models.CharField(max_length=255, primary_key=True))) == []
+
+
 @isolate_apps("tests.hotel")
 def test_name_declared_by_a_child_and_its_parent():
     class Parent(models.Model):
@@ -113,6 +132,7 @@ def test_hotel_has_no_errors():
     [
         ({"LATE_LIMT": timedelta(1)}, "unknown key 'LATE_LIMT'. Known keys: BATCH, "),
         ({"LATE_LIMIT": 24}, r"\['LATE_LIMIT'\] is 24\. It must be a timedelta"),
+        ({"CLAIM": timedelta(0)}, "more than nothing"),
         ({"BATCH": 501}, "within its bounds"),
         ({"RETRY_JITTER": 2}, "within its bounds"),
         ({"DATABASES": "default"}, "list of database aliases"),

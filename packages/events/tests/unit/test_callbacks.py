@@ -12,6 +12,7 @@ from automation.events.callbacks import (
     on_event_rescheduled,
 )
 from automation.events.errors import CallbackError
+from tests.hotel.models import LoudDog, Reservation
 
 
 def names(registry, event_name="paid", entity_type="shop.order", phase=EventPhase.OCCURRED):
@@ -131,3 +132,29 @@ def test_clear_leaves_subscribers_alone(callbacks):
     before = wiring.subscribers
     callbacks.clear()
     assert wiring.subscribers == before
+
+
+def test_generator_is_refused_because_calling_it_runs_nothing():
+    def handler(event):
+        yield
+
+    async def handler_too(event):
+        yield
+
+    for function in (handler, handler_too):
+        with pytest.raises(CallbackError, match="without yield"):
+            on_event("paid")(function)
+
+
+def test_name_that_does_not_fit_is_refused_whoever_gives_it():
+    with pytest.raises(CallbackError, match="longer than 255"):
+        on_event("paid", name="x" * 256)(lambda event: None)
+
+
+def test_entity_type_may_be_the_model_itself(callbacks):
+    on_event("checkin_due", Reservation, name="a")(lambda event: None)
+    on_event("barked", LoudDog, name="b")(lambda event: None)
+    assert names(callbacks, "checkin_due", "hotel.reservation") == ["a"]
+    assert names(callbacks, "barked", "hotel.dog") == ["b"], "a proxy's events are stored under its table"
+    with pytest.raises(CallbackError, match="where a model belongs"):
+        on_event("paid", int)

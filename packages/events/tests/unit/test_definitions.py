@@ -11,6 +11,14 @@ from automation.events.payloads import json_object
 from tests.hotel.models import Reservation
 
 
+async def later(instance):
+    return False
+
+
+def one_by_one(instance):
+    yield False
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -21,6 +29,9 @@ from tests.hotel.models import Reservation
         ({"name": "x", "payload": {}}, "callable"),
         ({"name": "x", "late": 5}, "timedelta"),
         ({"name": "x", "about": 5}, "path of fields"),
+        ({"name": "x", "condition": later}, "condition is an async function"),
+        ({"name": "x", "payload": later}, "payload is an async function"),
+        ({"name": "x", "condition": one_by_one}, "condition is a generator function"),
     ],
 )
 def test_mistakes_are_named(options, message):

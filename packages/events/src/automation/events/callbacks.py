@@ -92,8 +92,9 @@ class CallbackRegistry:
         The same function may be registered for several events. Raises `CallbackError` when the name already stands
         for another function: stored deliveries could not tell them apart.
         """
+        _refuse_generator(function)
         callback = Callback(
-            name=name or _name_of(function),
+            name=_short(name or _name_of(function)),
             function=function,
             phase=EventPhase(phase),
             event_name=event_name,
@@ -169,7 +170,7 @@ callback_registry = CallbackRegistry()
 
 def on_event(
     event_name: str = ANY,
-    entity_type: str = ANY,
+    entity_type: str | type[Any] = ANY,
     *,
     offset: timedelta | None = None,
     offset_minutes: float | None = None,
@@ -179,8 +180,8 @@ def on_event(
 ) -> Callable[[F], F]:
     """Call the function when the event occurs, or `offset` before or after that, exactly once per occurrence.
 
-    `entity_type` is `"reservation"` or `"bookings.reservation"`. The delivery moves with the event's date. `name`
-    keeps stored deliveries findable when the function moves to another module.
+    `entity_type` is `"reservation"`, `"bookings.reservation"` or the model itself. The delivery moves with the event's
+    date. `name` keeps stored deliveries findable when the function moves to another module.
     """
     return _decorator(
         event_name,
@@ -195,7 +196,7 @@ def on_event(
 
 def on_event_created(
     event_name: str = ANY,
-    entity_type: str = ANY,
+    entity_type: str | type[Any] = ANY,
     *,
     name: str | None = None,
     atomic: bool = True,
@@ -209,7 +210,7 @@ def on_event_created(
 
 def on_event_cancelled(
     event_name: str = ANY,
-    entity_type: str = ANY,
+    entity_type: str | type[Any] = ANY,
     *,
     name: str | None = None,
     atomic: bool = True,
@@ -223,7 +224,7 @@ def on_event_cancelled(
 
 def on_event_rescheduled(
     event_name: str = ANY,
-    entity_type: str = ANY,
+    entity_type: str | type[Any] = ANY,
     *,
     name: str | None = None,
     atomic: bool = True,
@@ -235,17 +236,29 @@ def on_event_rescheduled(
     )
 
 
-def _decorator(event_name: str, entity_type: str, **options: Any) -> Callable[[F], F]:
+def _decorator(event_name: str, entity_type: str | type[Any], **options: Any) -> Callable[[F], F]:
     if not isinstance(event_name, str):
         raise CallbackError(
             f"The decorator was given {event_name!r} where an event's name belongs. Write @on_event('name') or, for "
             f"every event, @on_event()."
         )
 
+    label = entity_type if isinstance(entity_type, str) else _label_of(entity_type)
+
     def register(function: F) -> F:
-        return callback_registry.register(function, event_name, entity_type, **options)
+        return callback_registry.register(function, event_name, label, **options)
 
     return register
+
+
+def _label_of(model: type[Any]) -> str:
+    """Return what the events of a model are stored under: its own label, or that of the table of a proxy."""
+    meta = getattr(model, "_meta", None)
+    if meta is None or meta.abstract:
+        raise CallbackError(
+            f"The decorator was given {model!r} where a model belongs. Write a model, 'model' or 'app_label.model'."
+        )
+    return str((meta.concrete_model or model)._meta.label_lower)
 
 
 def _offset(offset: timedelta | None, minutes: float | None) -> timedelta:
@@ -260,9 +273,18 @@ def _name_of(function: Callable[..., Any]) -> str:
     name = _default_name(function)
     if "<lambda>" in name or not name:
         raise CallbackError(f"Callback {function!r} has no name of its own. Give it one: @on_event(..., name='...').")
+    return name
+
+
+def _short(name: str) -> str:
     if len(name) > NAME_LIMIT:
         raise CallbackError(f"Callback name {name!r} is longer than {NAME_LIMIT} characters. Give a shorter name=.")
     return name
+
+
+def _refuse_generator(function: Callable[..., Any]) -> None:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise CallbackError(f"Callback {function!r} is a generator: calling it runs nothing. Write it without yield.")
 
 
 def _default_name(function: Callable[..., Any]) -> str:

@@ -2,7 +2,7 @@
 
 | id | what |
 |---|---|
-| E001 | something in an `events` list is not an EventDefinition |
+| E001 | something in an `events` list is not an EventDefinition, or it is no list |
 | E002 | a name is declared twice |
 | E003, E004 | the date field is unknown, or not a date field |
 | E005 | `repeat` together with a date field |
@@ -13,6 +13,7 @@
 | E010 | a model and its concrete parent declare the same name |
 | E011 | a model is written where events may not be stored |
 | E012 | a condition is a Q that does not fit the model |
+| E013 | the primary key may be longer than 255 characters |
 | W001 | the date field is a DateField |
 | W002 | `late` without a date field |
 | W003 | `repeat` without a condition |
@@ -43,6 +44,9 @@ from automation.events.conf import mistakes
 from automation.events.definitions import EventDefinition
 
 __all__ = ["check_databases", "check_definitions", "check_namespace", "check_settings", "register"]
+
+KEY_LIMIT = 255
+"""Characters of a primary key that are stored with its events."""
 
 APP = "automation_events"
 
@@ -109,6 +113,13 @@ def _check_model(model: type[Model]) -> Iterator[checks.CheckMessage]:
     for one in ours:
         if one.model is model:
             yield from _check_definition(model, one.definition)
+    if ours and (getattr(_key_column(model), "max_length", None) or 0) > KEY_LIMIT:
+        yield checks.Error(
+            f"{model._meta.label} declares events, and its primary key may be longer than {KEY_LIMIT} characters.",
+            hint=f"Give the primary key a max_length of at most {KEY_LIMIT}.",
+            obj=model,
+            id=f"{APP}.E013",
+        )
     if ours and isinstance(getattr(model._meta, "pk_fields", None), list | tuple) and len(model._meta.pk_fields) > 1:
         yield checks.Error(
             f"{model._meta.label} declares events and has a composite primary key, which cannot be stored as one text.",
@@ -117,11 +128,26 @@ def _check_model(model: type[Model]) -> Iterator[checks.CheckMessage]:
         )
 
 
+def _key_column(model: type[Model]) -> Any:
+    """Return the column that holds the key itself: of a child of several tables, that of its parent."""
+    column: Any = model._meta.pk
+    while column is not None and column.is_relation:
+        column = column.target_field
+    return column
+
+
 def _check_lists(model: type[Model]) -> Iterator[checks.CheckMessage]:
     """Check each list that the model or one of its abstract bases writes."""
     for cls in model.__mro__:
         if cls is not model and not getattr(getattr(cls, "_meta", None), "abstract", True):
             continue
+        if registry.is_mistaken(vars(cls).get(registry.ATTRIBUTE)):
+            yield checks.Error(
+                f"{cls.__qualname__}.events is {type(vars(cls)[registry.ATTRIBUTE]).__name__}, not a list.",
+                hint="Write events = [EventDefinition(...), ...].",
+                obj=model,
+                id=f"{APP}.E001",
+            )
         names: set[str] = set()
         for item in registry.declared_list(cls) or ():
             if not isinstance(item, EventDefinition):

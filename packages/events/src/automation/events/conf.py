@@ -94,7 +94,8 @@ def _fits(key: str, value: Any) -> bool:
             return _is_number(value, int | float) and 0 <= value <= 1
         case "RETRY_FACTOR":
             return _is_number(value, int | float) and value >= 1
-    return isinstance(value, timedelta) and value >= timedelta(0)
+    least = timedelta(microseconds=1) if key in ("CLAIM", "MISSING_GRACE") else timedelta(0)
+    return isinstance(value, timedelta) and value >= least
 
 
 def _is_number(value: Any, kind: Any) -> bool:
@@ -103,7 +104,7 @@ def _is_number(value: Any, kind: Any) -> bool:
 
 def _expected(default: Any) -> str:
     if isinstance(default, timedelta):
-        return "It must be a timedelta that is not negative."
+        return "It must be a timedelta that is not negative; CLAIM and MISSING_GRACE are more than nothing."
     if default is None:
         return "It must be None or a list of database aliases."
     return f"It must be a number like {default!r}, within its bounds (see automation.events.conf)."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
@@ -71,6 +72,11 @@ class EventDefinition:
             yield f"EventDefinition({self.name!r}): condition={self.condition!r} is neither a callable nor a Q."
         if self.payload is not None and not callable(self.payload):
             yield f"EventDefinition({self.name!r}): payload={self.payload!r} must be a callable that gives a dict."
+        for what, function in (("condition", self.condition), ("payload", self.payload), ("about", self.about)):
+            if inspect.iscoroutinefunction(function):
+                yield f"EventDefinition({self.name!r}): {what} is an async function, and is not awaited. Use def."
+            if inspect.isgeneratorfunction(function) and what != "about":
+                yield f"EventDefinition({self.name!r}): {what} is a generator function. Return a value instead."
         if self.late is not None and not isinstance(self.late, timedelta):
             yield f"EventDefinition({self.name!r}): late={self.late!r} must be a timedelta."
         if self.about is not None and not isinstance(self.about, str) and not callable(self.about):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import GeneratorType
 from typing import Any
 
 from django.apps import apps
@@ -21,6 +22,7 @@ __all__ = [
     "definitions_for",
     "entity_type_of",
     "forget",
+    "is_mistaken",
     "is_ours",
     "key_text",
     "primary_key",
@@ -103,6 +105,13 @@ def forget() -> None:
 def is_ours(value: object) -> bool:
     """Return whether a class attribute called `events` is a list meant for us; relations and fields are not."""
     return isinstance(value, list | tuple) and any(isinstance(item, EventDefinition) for item in value)
+
+
+def is_mistaken(value: object) -> bool:
+    """Return whether a class attribute called `events` is meant for us, and is not a list: nothing of it counts."""
+    if isinstance(value, set | frozenset):
+        return any(isinstance(item, EventDefinition) for item in value)
+    return isinstance(value, EventDefinition | GeneratorType)
 
 
 def declared_list(cls: type) -> Sequence[Any] | None:
