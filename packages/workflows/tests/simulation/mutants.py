@@ -425,7 +425,7 @@ def killer(mutant: Mutant) -> str | None:
 
 
 def _first_failure(folder: str, tests: Sequence[str]) -> str | None:
-    environment = {**os.environ, "PYTHONPATH": folder, "AUTOMATION_DELIVERIES": "4000", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": folder, "AUTOMATION_DELIVERIES": "40000", "PYTHONDONTWRITEBYTECODE": "1"}
     # The short form: of the long one nothing would end in time, whatever the mutant.
     environment.pop("AUTOMATION_LONG", None)
     environment["AUTOMATION_TEST_SUFFIX"] = environment.get("AUTOMATION_TEST_SUFFIX", "") + "_mutants"
