@@ -299,3 +299,34 @@ def test_a_steps_retry_comes_before_the_workflows() -> None:
     definition = registry.newest("shipping")
     assert definition is not None
     assert (definition.steps["run"].retry, definition.steps["ship"].retry) == (default, own)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"default_retry": 3}, r"\(default_retry=3\) is not a policy. Write default_retry=Retry\(max_attempts=...\)"),
+        ({"deadline": 3600}, r"\(deadline=3600\) is not a duration. Write deadline=timedelta\(seconds=...\)"),
+        ({"deadline": timedelta(0)}, "is not a duration. Write deadline="),
+        ({"deadline": timedelta.max}, "is not a duration. Write deadline="),
+        ({"upgrades": "10"}, r"upgrades='10' is not a tuple of versions. Write upgrades=\('1',\)"),
+        ({"upgrades": (1,)}, "is not a tuple of versions"),
+    ],
+)
+@pytest.mark.parametrize("decorate", [workflow, event_workflow], ids=["workflow", "event_workflow"])
+def test_options_of_a_workflow_that_make_no_sense_are_refused(
+    decorate: Any, options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(DefinitionError, match=says):
+        decorate("shipping", **options)(build())
+
+
+@pytest.mark.parametrize("options", [{"retry": 7}, {"timeout": 5}])
+def test_options_of_on_fail_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match=r"@on_fail\((retry=7|timeout=5)\) is not a"):
+        on_fail(**options)
+
+
+@pytest.mark.parametrize("offset", [5, timedelta.max, timedelta.min])
+def test_an_offset_that_is_no_time_is_refused(offset: Any) -> None:
+    with pytest.raises(DefinitionError, match="is not a time before or after an event"):
+        event_workflow("shipping", offset=offset)

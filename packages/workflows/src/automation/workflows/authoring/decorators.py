@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from automation.workflows.authoring.contexts import check_context_class
 from automation.workflows.authoring.definitions import StepDefinition, Trigger, WorkflowDefinition
+from automation.workflows.authoring.durations import LONGEST, is_duration
 from automation.workflows.authoring.registry import registry
 from automation.workflows.authoring.results import NAME_LENGTH
 from automation.workflows.authoring.retry import Retry
@@ -47,10 +48,8 @@ def step(
     """
     if callable(start):
         raise DefinitionError(f"@step on {_title(start)} must be called. Write @step() or @step(start=True).")
-    if retry is not None and not isinstance(retry, Retry):
-        raise DefinitionError(f"@step(retry={retry!r}) is not a policy. Write retry=Retry(max_attempts=...).")
-    if timeout is not None and (not isinstance(timeout, timedelta) or timeout <= timedelta(0)):
-        raise DefinitionError(f"@step(timeout={timeout!r}) is not a duration. Write timeout=timedelta(seconds=...).")
+    _check_retry("@step", "retry", retry)
+    _check_time("@step", "timeout", timeout)
     return _marker(_Mark(start=start, retry=retry, atomic=atomic, timeout=timeout))
 
 
@@ -73,6 +72,8 @@ def on_fail(
     It is entered once when the run has failed for good; `get_wake().payload` has `step` and `error`. It returns
     nothing, `complete(...)` to set Context fields, or `fail(...)`; in any case the run then ends FAILED.
     """
+    _check_retry("@on_fail", "retry", retry)
+    _check_time("@on_fail", "timeout", timeout)
     mark = _marker(_Mark(retry=retry, atomic=atomic, timeout=timeout, on_fail=True))
     return mark if function is None else mark(function)
 
@@ -117,6 +118,11 @@ def event_workflow(
     if offset is not None and offset_minutes:
         raise DefinitionError(f"@event_workflow({event_name!r}) has both offset and offset_minutes. Keep one.")
     chosen = timedelta(minutes=offset_minutes) if offset is None else offset
+    if not isinstance(chosen, timedelta) or abs(chosen) > LONGEST:
+        raise DefinitionError(
+            f"@event_workflow({event_name!r}, offset={chosen!r}) is not a time before or after an event. "
+            "Write offset=timedelta(minutes=...)."
+        )
     trigger = Trigger(event_name=event_name, entity_type=entity_type, offset=chosen)
 
     def register(cls: _C) -> _C:
@@ -151,6 +157,9 @@ def _read(
     owner = f"{cls.__module__}.{cls.__qualname__}"
     _check_name(owner, "name", name, NAME_LENGTH)
     _check_name(owner, "version", version, 64)
+    _check_retry(f"Workflow class {owner}: @workflow", "default_retry", default_retry)
+    _check_time(f"Workflow class {owner}: @workflow", "deadline", deadline)
+    _check_upgrades(owner, upgrades)
     context = check_context_class(owner, getattr(cls, "Context", None))
     marks = _marks(cls)
     steps = {at: _step(owner, at, function, mark, default_retry) for at, (function, mark) in marks.items()}
@@ -169,7 +178,7 @@ def _read(
         on_fail=handlers[0] if handlers else None,
         deadline=deadline,
         current=current,
-        upgrades=upgrades,
+        upgrades=tuple(upgrades),
     )
     check_targets(definition)
     return definition
@@ -222,6 +231,24 @@ def _check_name(owner: str, what: str, value: str, length: int) -> None:
     if not isinstance(value, str) or not 1 <= len(value) <= length or not value.isprintable():
         raise DefinitionError(
             f"The {what} {value!r:.300} of workflow class {owner} must be text of 1 to {length} printable characters."
+        )
+
+
+def _check_retry(where: str, name: str, retry: Any) -> None:
+    if retry is not None and not isinstance(retry, Retry):
+        raise DefinitionError(f"{where}({name}={retry!r}) is not a policy. Write {name}=Retry(max_attempts=...).")
+
+
+def _check_time(where: str, name: str, time: Any) -> None:
+    if time is not None and not (is_duration(time) and time > timedelta(0)):
+        raise DefinitionError(f"{where}({name}={time!r}) is not a duration. Write {name}=timedelta(seconds=...).")
+
+
+def _check_upgrades(owner: str, upgrades: Any) -> None:
+    """Text is a sequence too, of versions with one letter each."""
+    if not isinstance(upgrades, tuple | list | set | frozenset) or not all(isinstance(each, str) for each in upgrades):
+        raise DefinitionError(
+            f"Workflow class {owner}: upgrades={upgrades!r} is not a tuple of versions. Write upgrades=('1',)."
         )
 
 
