@@ -5,11 +5,12 @@ from datetime import timedelta
 from typing import ClassVar
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.test import TestCase, TransactionTestCase
 from django.utils import timezone
 
-from automation.testing import AutomationTestMixin, Harness
+from automation.testing import AutomationTestMixin, FakeClock, Harness, plugin
 from tests.shop.automations import Chase, Prepare, note_payment
 from tests.shop.models import Entry, Order
 
@@ -93,3 +94,63 @@ def test_the_clock_alone_is_a_fixture_too(automation_clock):
 
 def test_with_the_harness_it_is_the_same_clock(automation, automation_clock):
     assert automation.clock is automation_clock
+
+
+class TestMistakes:
+    def test_the_mixin_behind_the_test_case_is_refused_where_it_is_written(self):
+        with pytest.raises(TypeError, match=r"class Wrong\(AutomationTestMixin, TestCase\)\. In the other order"):
+            type("Wrong", (TestCase, AutomationTestMixin), {})
+
+    def test_a_set_up_that_calls_no_other_is_told_to(self):
+        case = type("NoSuper", (AutomationTestMixin, TestCase), {"setUp": lambda self: None, "runTest": None})()
+
+        with pytest.raises(AttributeError, match=r"calls super\(\)\.setUp\(\) first"):
+            case.automation.advance(days=1)
+        with pytest.raises(AttributeError, match="'NoSuper' object has no attribute 'automaton'"):
+            case.automaton.advance(days=1)
+
+    def test_the_marker_takes_names(self, marked):
+        with pytest.raises(pytest.UsageError, match=r"mark\.automation\('2030-01-01',\) takes arguments by name: at="):
+            plugin._options(marked)
+
+    @pytest.fixture
+    def marked(self, request):
+        request.node.add_marker(pytest.mark.automation("2030-01-01"))
+        return request
+
+    @pytest.mark.parametrize("move", ["advance", "jump"])
+    def test_a_bare_number_is_asked_what_of(self, automation, move):
+        with pytest.raises(TypeError, match=r"90 of what\? Write advance\(minutes=90\)"):
+            getattr(automation.clock, move)(90)
+
+
+@FakeClock("2030-06-01 09:00", zone="UTC")
+class TestClockOverTheMixin(AutomationTestMixin, TestCase):
+    def test_the_harness_has_the_clock_of_the_class(self):
+        assert self.automation.clock.now().month == timezone.now().month == 6
+        self.automation.advance(days=40)
+
+
+decorator = Harness(at="2030-02-02 09:00", zone="UTC")
+
+
+@pytest.mark.django_db
+class TestDecorated:
+    @pytest.mark.parametrize("time", [1, 2])
+    def test_each_test_begins_at_the_first_moment(self, time):
+        @decorator
+        def story(automation):
+            automation.start(Chase)
+            automation.advance(days=1)
+            return automation.clock.now().day, len(automation.executor.history)
+
+        assert story()[0] == 3
+        assert story() == story()
+
+    def test_a_coroutine_is_decorated_as_well(self):
+        @decorator
+        async def story(automation):
+            await automation.aio.start(Chase)
+            return timezone.now().month
+
+        assert async_to_sync(story)() == 2

@@ -259,7 +259,7 @@ class TestLooking:
     def test_a_workflow_stands_for_its_only_run(self, automation):
         run = automation.start(Chase)
 
-        assert automation.run(Chase).id == automation.run("shop.chase").id == automation.run(str(run.id) and run).id
+        assert automation.run(Chase).id == automation.run("shop.chase").id == automation.run(str(run.id)).id
 
     def test_no_run_is_said_with_the_workflows_that_have_some(self, automation):
         automation.start(Chase)

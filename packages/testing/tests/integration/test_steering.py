@@ -36,6 +36,12 @@ class TestStubbedStep:
         automation.assert_failed(run, match="busy")
         assert len(stub.entered) == 3
 
+    def test_each_try_has_a_traceback_of_its_own(self, automation):
+        with automation.stub_step(Chase, "await_payment", raises=RuntimeError("busy")):
+            run = automation.run_to_end(automation.start(Chase))
+
+        assert run.error.count("in raise_it") == 1
+
     def test_does_what_it_is_told_with_the_workflow(self, automation):
         def pay(workflow):
             workflow.context.paid = True

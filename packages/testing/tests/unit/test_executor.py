@@ -269,3 +269,23 @@ class TestFaults:
         executor.enqueue([ONE])
 
         assert executor.run_until_idle() == 1
+
+
+class TestOneOfTwoAlike:
+    def test_is_lost_alone(self, executor):
+        executor.enqueue([ONE])
+        (message,) = executor.pending
+        executor.duplicate(message)
+
+        assert executor.drop([message]) == 1
+        assert executor.pending == (message,)
+        assert executor.drop([message, message]) == 1
+        assert executor.pending == ()
+
+    def test_is_late_alone(self, executor):
+        executor.enqueue([ONE])
+        (message,) = executor.pending
+        executor.duplicate()
+
+        assert executor.delay(timedelta(minutes=1), message) == 1
+        assert [each.due_at - message.due_at for each in executor.pending] == [timedelta(0), timedelta(minutes=1)]

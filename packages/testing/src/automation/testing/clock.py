@@ -113,6 +113,7 @@ class FakeClock:
 
         A day is 24 hours, whatever wall clocks do; `advance_to_next("09:00")` follows wall clocks.
         """
+        _refuse_a_bare_number(by)
         self._travel(self._now + by + timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds))
 
     def advance_to(self, at: datetime | str, *, zone: Zone = None) -> None:
@@ -139,6 +140,7 @@ class FakeClock:
 
         What came due is done when the clock is next advanced, or a verb of the Harness is used.
         """
+        _refuse_a_bare_number(by)
         self._set(self._not_back(self._now + by + timedelta(**units)))
 
     def turn_back(self, at: datetime) -> None:
@@ -247,15 +249,19 @@ class FakeClock:
 
         @functools.wraps(set_up)
         def set_up_in_time(self: TestCase) -> None:
-            self.enterContext(clock._from_the_start())
+            vars(self)["_automation_clock"] = self.enterContext(clock._from_the_start())
             set_up(self)
 
         decorated.setUp = set_up_in_time
         return decorated
 
-    def _from_the_start(self) -> "FakeClock":
+    def rewind(self) -> None:
+        """Show the first moment again, unless the clock is in use: a decorated test begins anew."""
         if not self._active:
             self._now = self._start_at
+
+    def _from_the_start(self) -> "FakeClock":
+        self.rewind()
         return self
 
     def _zone_of(self, zone: Zone) -> tzinfo:
@@ -272,6 +278,11 @@ class _Travel(time_machine.travel):
         traveller = super().start()
         traveller.shift(self.rest)
         return traveller
+
+
+def _refuse_a_bare_number(by: Any) -> None:
+    if not isinstance(by, timedelta):
+        raise TypeError(f"{by!r} of what? Write advance(minutes={by!r}), or give a timedelta.")
 
 
 def _zone_of_django() -> str:

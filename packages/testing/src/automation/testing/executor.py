@@ -21,6 +21,8 @@ __all__ = ["FakeExecutor", "NeverIdleError"]
 
 _Committed: TypeAlias = Callable[[Callable[[], None]], None]
 """Calls what it is given once the transaction has been committed."""
+_Chosen: TypeAlias = Message | Iterable[Message] | None
+"""Some of the queued messages, or, for None, all of them."""
 _TEN_YEARS = timedelta(days=3650)
 _AGAIN_AND_AGAIN = 1_000
 """Times that one thing may ask to be worked on in one moment; a run that many others signal to asks often."""
@@ -142,13 +144,14 @@ class FakeExecutor:
         self.faults = faults or Faults()
         self._random = random.Random(self.faults.seed)
 
-    def drop(self, messages: Iterable[Message] | None = None) -> int:
-        """Lose these messages, or all; return how many were lost."""
+    def drop(self, messages: _Chosen = None) -> int:
+        """Lose these messages, or all; return how many were lost. Of two alike, one is lost for each that is given."""
         lost = self._chosen(messages)
-        self._queue = [message for message in self._queue if message not in lost]
+        for message in lost:
+            self._queue.remove(message)
         return len(lost)
 
-    def duplicate(self, messages: Iterable[Message] | None = None) -> int:
+    def duplicate(self, messages: _Chosen = None) -> int:
         """Queue these messages, or all, once more; return how many."""
         doubled = self._chosen(messages)
         self._queue.extend(doubled)
@@ -165,10 +168,11 @@ class FakeExecutor:
         self.deaths = 0
         self.misbehave(self.faults)
 
-    def delay(self, by: timedelta, messages: Iterable[Message] | None = None) -> int:
+    def delay(self, by: timedelta, messages: _Chosen = None) -> int:
         """Let these messages, or all, arrive later; return how many."""
         late = self._chosen(messages)
-        self._queue = [replace(each, due_at=each.due_at + by) if each in late else each for each in self._queue]
+        self.drop(late)
+        self._queue.extend(replace(message, due_at=message.due_at + by) for message in late)
         return len(late)
 
     def reorder(self, seed: int = 0) -> None:
@@ -180,8 +184,11 @@ class FakeExecutor:
         shuffled = [replace(message, number=number, due_at=now) for message, number in zip(due, numbers, strict=True)]
         self._queue = [message for message in self._queue if message not in due] + shuffled
 
-    def _chosen(self, messages: Iterable[Message] | None) -> list[Message]:
-        return list(self._queue) if messages is None else [each for each in messages if each in self._queue]
+    def _chosen(self, messages: _Chosen) -> list[Message]:
+        if messages is None:
+            return list(self._queue)
+        wanted = Counter([messages] if isinstance(messages, Message) else messages)
+        return [message for message, times in (wanted & Counter(self._queue)).items() for _ in range(times)]
 
     def _send(self, committed: _Committed, *, kind: Kind, due_at: datetime | None, **names: Any) -> None:
         now = datetime.now(UTC)

@@ -1,6 +1,7 @@
 """One handle on everything: time, the queue, the verbs of the engine, and what came of it all."""
 
 import functools
+import inspect
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
@@ -84,11 +85,19 @@ class Harness(Assertions):
         self._stack.close()
 
     def __call__(self, decorated: Decorated) -> Decorated:
-        """Run the function with the harness as its last positional argument."""
+        """Run the function with the harness, at its first moment, as the last positional argument."""
+        if inspect.iscoroutinefunction(decorated):
+
+            @functools.wraps(decorated)
+            async def run_async(*args: Any, **kwargs: Any) -> Any:
+                with self._from_the_start():
+                    return await decorated(*args, self, **kwargs)
+
+            return run_async  # type: ignore[return-value]
 
         @functools.wraps(decorated)
         def run(*args: Any, **kwargs: Any) -> Any:
-            with self:
+            with self._from_the_start():
                 return decorated(*args, self, **kwargs)
 
         return run  # type: ignore[return-value]
@@ -175,7 +184,8 @@ class Harness(Assertions):
 
         def raise_it(_: Any) -> Any:
             assert raises is not None, "asked only when there is something to raise"
-            raise raises
+            # One instance for every try: without this, each traceback would have those of the tries before.
+            raise raises.with_traceback(None)
 
         with stubbed_step(workflow, step, does or (raise_it if raises is not None else lambda _: returns)) as stub:
             yield stub
@@ -266,6 +276,11 @@ class Harness(Assertions):
         return self._rounds.next_due()
 
     # Inside
+
+    def _from_the_start(self) -> "Harness":
+        self.clock.rewind()
+        self.executor.clear()
+        return self
 
     def _tell(self, story: Callable[[], Any], kill_at: int | None = None) -> tuple[Passage, dict[str, str] | Exception]:
         """Tell the story from the beginning, with one death or none; return the outcome, or what the story raised."""

@@ -50,7 +50,7 @@ def run_of(run: Any, about: Any = None) -> Any:
     With `about`, the workflow needs to have just one run about that instance. Raises AssertionError where there is no
     such run, or more than one.
     """
-    run_id = getattr(run, "id", run)
+    run_id = _as_id(getattr(run, "id", run))
     if isinstance(run_id, UUID):
         stored = _storage().load(run_id)
         if stored is None:
@@ -116,6 +116,14 @@ def workflow_name(workflow: Any) -> str:
 def reference(instance: Any) -> str:
     """Return `app_label.model:pk` of an instance, as runs and events name what they are about."""
     return f"{instance._meta.concrete_model._meta.label_lower}:{instance.pk}"
+
+
+def _as_id(given: Any) -> Any:
+    """Return a UUID for its text, as an admin page or a log shows it; anything else as it is."""
+    try:
+        return UUID(given) if isinstance(given, str) else given
+    except ValueError:
+        return given
 
 
 def _all_runs(name: str | None) -> list[Any]:

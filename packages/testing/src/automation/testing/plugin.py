@@ -48,4 +48,8 @@ def automation(request: pytest.FixtureRequest, automation_clock: "FakeClock") ->
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     marker = request.node.get_closest_marker(_MARKER)
+    if marker and marker.args:
+        raise pytest.UsageError(
+            f"@pytest.mark.{_MARKER}{marker.args!r} takes arguments by name: at=..., zone=..., inline=..., faults=..."
+        )
     return dict(marker.kwargs) if marker else {}
