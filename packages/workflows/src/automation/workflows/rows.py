@@ -222,7 +222,9 @@ def _wait_from_json(stored: Mapping[str, Any] | None) -> StandingWait | None:
     if stored is None:
         return None
     times = {name: _time(stored.get(name)) for name in ("deadline_at", "sent_after")}
-    return StandingWait(**{**_known(StandingWait, stored), **times})
+    accept = stored.get("accept")
+    read = {**times, "accept": None if accept is None else tuple(accept)}
+    return StandingWait(**{**_known(StandingWait, stored), **read})
 
 
 def _wake_from_json(stored: Mapping[str, Any] | None) -> Wake | None:

@@ -60,6 +60,8 @@ def test_what_is_no_saved_instance_is_refused(thing: object) -> None:
         (lambda: wait("x", since=timedelta(-1)), 'since is "run", "now" or a timedelta of at most 36525 days'),
         (lambda: wait("x\ud800"), "signal contains a lone surrogate"),
         (lambda: wait("x", key="\0"), "key contains NUL"),
+        (lambda: wait("x", accept="approved"), "accept is a list of fields' names"),
+        (lambda: wait("x", accept=[7]), "accept is a list of fields' names"),  # type: ignore[list-item]
         (lambda: wait("x", key=""), "key='' must be text of 1 to 255 characters"),
         (lambda: wait("x", key="k" * 256), "must be text of 1 to 255 characters"),
         (lambda: goto(3), "3 is not a step. Name one as 'step' or self.step"),  # type: ignore[arg-type]

@@ -408,6 +408,40 @@ def test_with_run_id_a_payload_that_does_not_fit_raises_at_the_sender(world: Wor
     assert world.status(run) is WorkflowStatus.WAITING
 
 
+def test_a_wait_lets_only_what_it_accepts_into_the_context(world: World) -> None:
+    rejected: list[dict[str, str]] = []
+
+    @workflow("approval")
+    class Approval:
+        class Context(BaseModel):
+            approved: bool = False
+            amount: int = 100
+
+        @step(start=True)
+        def run(self):
+            return wait("decided", accept=["approved"], then=self.end)
+
+        @step()
+        def end(self):
+            rejected.append(dict(get_wake().rejected))
+            return complete()
+
+    run = world.engine.start("approval")
+    with pytest.raises(PayloadError, match="amount: the wait does not accept it"):
+        world.engine.signal("decided", {"approved": True, "amount": 1}, run_id=run.id)
+    world.engine.signal("decided", {"approved": True, "amount": 1})
+
+    assert world.data(run) == {"approved": True, "amount": 100}
+    assert rejected == [{"amount": "the wait does not accept it"}]
+
+
+def test_a_wait_that_accepts_nothing_merges_nothing(world: World) -> None:
+    run = world.engine.start(waiter(accept=()))
+    world.engine.signal("x", {"n": 7})
+
+    assert world.data(run) == {"n": 0}
+
+
 @pytest.mark.parametrize(
     ("ending", "told"), [(complete(), "which is completed."), (fail("no"), "which is failed; a retry may yet hear it.")]
 )

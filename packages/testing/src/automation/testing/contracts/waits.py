@@ -34,6 +34,8 @@ WAITS = {
     "own_entity_of_another_model": StandingWait(signal="paid", key="entity:zoo.parcel:7", entity_type="zoo.parcel"),
     "other_signal": StandingWait(signal="sent"),
     "signal_in_other_case": StandingWait(signal="Paid"),
+    "accepting": StandingWait(signal="paid", accept=("amount", "by")),
+    "accepting_nothing": StandingWait(signal="paid", accept=()),
     "plain_sleep": StandingWait(signal=""),
 }
 

@@ -85,6 +85,8 @@ class Wait:
     entity: EntityRef | Any_ | None = None
     """None: what the run is about, where it is about something."""
     since: Since = None
+    accept: tuple[str, ...] | None = None
+    """Payload keys that may be merged; None: all that the Context declares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,13 +191,15 @@ class _WaitWord:
         then: StepTarget | None = None,
         key: str | None = None,
         since: Since = None,
+        accept: Sequence[str] | None = None,
     ) -> Wait:
         """Wait until `engine.signal(signal)`, at most for `timeout`.
 
         On the signal, the payload's keys that the Context declares are merged, and `then`, or this same step, is
-        entered. At the timeout, `on_timeout`, or this same step. With `key`, only signals with that key count.
+        entered. At the timeout, `on_timeout`, or this same step. With `key`, only signals with that key count. With
+        `accept`, only these keys are merged: say it where the payload comes from outside the project.
         """
-        return _wait(signal, timeout, on_timeout, then, key, None, since)
+        return _wait(signal, timeout, on_timeout, then, key, None, since, accept)
 
     def for_signal(
         self,
@@ -206,9 +210,10 @@ class _WaitWord:
         then: StepTarget | None = None,
         key: str | None = None,
         since: Since = None,
+        accept: Sequence[str] | None = None,
     ) -> Wait:
         """The same as calling `wait`."""
-        return _wait(signal, timeout, on_timeout, then, key, None, since)
+        return _wait(signal, timeout, on_timeout, then, key, None, since, accept)
 
     def for_event(
         self,
@@ -238,6 +243,7 @@ def _wait(  # noqa: PLR0917 - private, and called three times with the same name
     key: str | None,
     entity: EntityRef | Any_ | None,
     since: Since,
+    accept: Sequence[str] | None = None,
 ) -> Wait:
     if not isinstance(signal, str) or not signal or len(signal) > NAME_LENGTH:
         raise UsageError(f"A wait needs the name of a signal, 1 to {NAME_LENGTH} characters, not {signal!r:.300}.")
@@ -248,8 +254,11 @@ def _wait(  # noqa: PLR0917 - private, and called three times with the same name
         raise UsageError(
             f'wait({signal!r}, since={since!r}): since is "run", "now" or a timedelta of at most {LONGEST.days} days.'
         )
+    if isinstance(accept, str) or not all(isinstance(name, str) for name in accept or ()):
+        raise UsageError(f"wait({signal!r}, accept={accept!r:.300}): accept is a list of fields' names.")
     return Wait(
         signal=signal,
+        accept=None if accept is None else tuple(accept),
         timeout=None if timeout is None else _duration(timeout, f"wait({signal!r}, timeout=...)"),
         on_timeout=_optional(on_timeout),
         then=_optional(then),

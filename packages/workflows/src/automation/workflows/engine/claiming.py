@@ -144,5 +144,6 @@ def _with_payload(run: Run, found: Found) -> tuple[JsonObject | None, tuple[tupl
     is_first = run.attempt == 0 and run.lost_claims == 0
     if found.data is None or wake is None or wake.kind is not WakeKind.SIGNAL or not wake.payload or not is_first:
         return found.data, ()
-    merged = merge(found.definition.context, found.data, wake.payload)
+    payload = {key: value for key, value in wake.payload.items() if key not in wake.rejected}
+    merged = merge(found.definition.context, found.data, payload)
     return merged.data, tuple(merged.rejected.items())

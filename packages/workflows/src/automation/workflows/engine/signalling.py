@@ -15,6 +15,7 @@ from automation.workflows.engine.runtime import Runtime
 from automation.workflows.engine.scope import running_scope
 from automation.workflows.errors import PayloadError, UnknownRun, UsageError
 from automation.workflows.runs.children import CHILDREN_PREFIX
+from automation.workflows.runs.matching import unaccepted
 from automation.workflows.runs.values import Run, Signal, WorkflowStatus
 
 __all__ = ["Signaller"]
@@ -92,7 +93,9 @@ class Signaller:
             load(definition.context, run.data)
         except Exception:  # noqa: BLE001 - validators are the author's code; a Context that does not fit is found at the claim
             return {}
-        return dict(merge(definition.context, run.data, signal.payload).rejected)
+        refused = unaccepted(run.wait, signal.payload) if run.wait and run.wait.signal == signal.name else {}
+        payload = {key: value for key, value in signal.payload.items() if key not in refused}
+        return {**refused, **merge(definition.context, run.data, payload).rejected}
 
 
 def _check_name(name: str) -> None:

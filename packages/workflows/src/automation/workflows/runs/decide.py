@@ -17,6 +17,7 @@ from automation.workflows.runs.causes import Cause
 from automation.workflows.runs.children import children_why, ended_signal, gather, live_children
 from automation.workflows.runs.failing import failed, lost, raised
 from automation.workflows.runs.history import attempt_row
+from automation.workflows.runs.matching import unaccepted
 from automation.workflows.runs.returning import returned
 from automation.workflows.runs.transition import CancelRuns, Effect, Enqueue, Send, Transition
 from automation.workflows.runs.transitions import check_transition
@@ -93,7 +94,7 @@ def _after(  # noqa: PLR0911, PLR0912 - one arm for each cause, as the closed fa
 def _claimed(run: Run, cause: causes.Claimed, definition: WorkflowDefinition | None, now: datetime) -> Run:
     wake = run.wake
     if wake is not None and cause.rejected:
-        wake = replace(wake, rejected=dict(cause.rejected))
+        wake = replace(wake, rejected={**wake.rejected, **dict(cause.rejected)})
     return replace(
         run,
         status=WorkflowStatus.RUNNING,
@@ -152,6 +153,7 @@ def _signalled(run: Run, cause: causes.Signalled, now: datetime) -> Move:
         signal=signal.name,
         payload=signal.payload,
         sent_at=signal.sent_at,
+        rejected=unaccepted(wait, signal.payload),
         asked=wait.key,
         deadline_at=wait.deadline_at if step == run.current_step else None,
     )

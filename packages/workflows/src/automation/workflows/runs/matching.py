@@ -3,10 +3,11 @@
 from datetime import datetime
 
 from automation.workflows.authoring.entities import EntityRef
+from automation.workflows.authoring.payloads import JsonObject
 from automation.workflows.authoring.results import EVENT_PREFIX, Any_, Wait
 from automation.workflows.runs.values import Run, Signal, StandingWait
 
-__all__ = ["entity_key", "matches", "standing_wait", "user_key"]
+__all__ = ["entity_key", "matches", "standing_wait", "unaccepted", "user_key"]
 
 
 def user_key(key: str) -> str:
@@ -52,6 +53,13 @@ def _is_for_anybody(signal: Signal, wait: StandingWait) -> bool:
     return bool(wait.entity_type) and all(subject.type != wait.entity_type for subject in signal.subjects)
 
 
+def unaccepted(wait: StandingWait, payload: JsonObject | None) -> dict[str, str]:
+    """Return the keys of a payload that the wait does not let into the Context, with the reason."""
+    if wait.accept is None:
+        return {}
+    return {key: "the wait does not accept it" for key in payload or () if key not in wait.accept}
+
+
 def standing_wait(run: Run, asked: Wait, *, now: datetime, position: int) -> StandingWait:
     """Return the wait that a run stands in once its step asked for it, without a deadline.
 
@@ -69,6 +77,7 @@ def standing_wait(run: Run, asked: Wait, *, now: datetime, position: int) -> Sta
         addressed_after=addressed,
         run_after=own,
         sent_after=sent_after,
+        accept=asked.accept,
     )
 
 

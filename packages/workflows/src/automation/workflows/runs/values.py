@@ -102,6 +102,8 @@ class StandingWait:
     """Signals for this very run at or below this position are not for this wait."""
     sent_after: datetime | None = None
     """With `since=timedelta`: signals sent before are not for this wait."""
+    accept: tuple[str, ...] | None = None
+    """Payload keys that may be merged into the Context; None: all that it declares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
