@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from automation.workflows.core import engine
+from automation.workflows.engine.faults import fault
 from automation.workflows.models import WorkflowReceipt, WorkflowRun, WorkflowStatus
 from automation.workflows.ports import Occurrence
 from automation.workflows.retention import cleanup
+from automation.workflows.runs.values import Run
 from tests.integration.barriers import Actor, fault_points
 from tests.integration.conftest import Heap, ParcelEvents, StillClock
 from tests.parcelapp.models import Entry, Parcel
@@ -341,3 +343,35 @@ def test_a_transaction_that_holds_one_waiting_run_keeps_no_other_signal_and_no_o
     assert WorkflowRun.objects.get(pk=held).status == WorkflowStatus.PAUSED
     engine.resume(held)
     assert WorkflowRun.objects.get(pk=held).status == WorkflowStatus.READY
+
+
+def test_a_step_that_resumes_a_run_and_a_delivery_to_it_do_not_deadlock(
+    clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step holds one waiting run when it looks into the mailbox for the other."""
+    victim, paused = sorted(engine.start("quarrel", waits=True).id for _ in range(2))
+    queue.work_off()
+    engine.pause(paused)
+    send_undelivered()
+    step = engine.start("quarrel", other=str(victim), resumes=str(paused)).id
+    let_go_on = engine._operator.let_go_on
+
+    def held(run: Run) -> None:
+        fault("sweep.before_row")
+        let_go_on(run)
+
+    monkeypatch.setattr(engine._operator, "let_go_on", held)
+    with fault_points():
+        worker = Actor(partial(engine.execute_step, step), hold="sweep.before_row")
+        delivery = Actor(partial(engine._sweeper._postman.deliver, "meet", 500), hold="deliver.before_commit")
+        worker.strike()
+        delivery.strike()
+        assert delivery.was_blocked
+        for actor in (worker, delivery):
+            actor.release()
+        for actor in (worker, delivery):
+            actor.result()
+
+    assert list(WorkflowRun.objects.get(pk=step).attempts.values_list("outcome", flat=True)) == ["goto", "complete"]
+    assert WorkflowRun.objects.get(pk=victim).status == WorkflowStatus.CANCELLED
+    assert WorkflowRun.objects.get(pk=paused).status == WorkflowStatus.READY

@@ -331,10 +331,11 @@ class Flaky:
 
 @workflow("quarrel")
 class Quarrel:
-    """Calls another run off, and goes on or waits."""
+    """Calls another run off, lets one go on, and goes on itself or waits."""
 
     class Context(BaseModel):
         other: str = ""
+        resumes: str = ""
         waits: bool = False
 
     @step(start=True)
@@ -342,6 +343,8 @@ class Quarrel:
         ctx = get_context()
         if ctx.other:
             engine.cancel(ctx.other)
+        if ctx.resumes:
+            engine.resume(ctx.resumes)
         return wait("meet") if ctx.waits else goto(self.end)
 
     @step()
