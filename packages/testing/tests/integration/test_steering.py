@@ -185,10 +185,23 @@ class TestRecording:
         assert str(caused).splitlines() == [
             "occurred: none",
             "armed: none",
+            "moved: none",
+            "cancelled: none",
             "callbacks: none",
             "workflows: none",
             "signals: none",
         ]
+
+    def test_tells_what_is_moved_and_what_is_called_off(self, automation):
+        order = automation.save(Order(pickup_at=timezone.now() + timedelta(hours=3)))
+
+        with automation.recording() as caused:
+            automation.save(order, pickup_at=order.pickup_at + timedelta(hours=1))
+        assert (caused.moved, caused.armed, caused.cancelled) == (["pickup_due"], [], [])
+
+        with automation.recording() as caused:
+            automation.delete(order)
+        assert (caused.moved, sorted(caused.cancelled)) == ([], ["order_paid", "pickup_due"])
 
     def test_what_was_saved_before_the_block_is_not_of_it(self, automation):
         order = Order.objects.create(status="paid")

@@ -22,6 +22,10 @@ class Recording:
     """Names of events that occurred."""
     armed: list[str] = field(default_factory=list)
     """Names of events that were made and lie ahead, or wait for their condition."""
+    moved: list[str] = field(default_factory=list)
+    """Names of events that lay ahead already and got another date, or none."""
+    cancelled: list[str] = field(default_factory=list)
+    """Names of events that will not occur any more."""
     callbacks: list[str] = field(default_factory=list)
     """Names of callbacks that are owed a call, now or later, one for each call."""
     workflows: list[str] = field(default_factory=list)
@@ -44,7 +48,7 @@ class Recording:
         return name in self.workflows
 
     def __str__(self) -> str:
-        kinds = ("occurred", "armed", "callbacks", "workflows", "signals")
+        kinds = ("occurred", "armed", "moved", "cancelled", "callbacks", "workflows", "signals")
         return "\n".join(f"{kind}: {', '.join(getattr(self, kind)) or 'none'}" for kind in kinds)
 
 
@@ -60,8 +64,10 @@ def recorded(commit: Callable[[], object]) -> Iterator[Recording]:
     commit()
     after = _stored(owed)
     for kind, rows in after.items():
-        found = [name for key, name in rows.items() if key not in before.get(kind, {})]
-        setattr(recording, kind, found)
+        found = [key for key in rows if key not in before.get(kind, {})]
+        if kind == "moved":
+            found = [(key, at) for key, at in found if key in before["armed"]]
+        setattr(recording, kind, [rows[key] for key in found])
 
 
 @contextmanager
@@ -86,12 +92,15 @@ def _stored(owed: Owed) -> dict[str, dict[Any, str]]:
 def _stored_events() -> dict[str, dict[Any, str]]:
     models = events_models()
     assert models is not None, "asked only where events are installed"
-    stored: dict[str, dict[Any, str]] = {"occurred": {}, "armed": {}, "callbacks": {}}
+    stored: dict[str, dict[Any, str]] = {"occurred": {}, "armed": {}, "moved": {}, "cancelled": {}, "callbacks": {}}
     for alias in events_aliases():
         events = models.Event.objects.using(alias).order_by("created_at", "pk")
         calls = models.EventDelivery.objects.using(alias).exclude(phase="relay").order_by("created_at", "pk")
         stored["occurred"] |= dict(events.filter(status="occurred").values_list("pk", "event_name"))
-        stored["armed"] |= dict(events.filter(status="pending").values_list("pk", "event_name"))
+        stored["cancelled"] |= dict(events.filter(status="cancelled").values_list("pk", "event_name"))
+        for key, name, at in events.filter(status="pending").values_list("pk", "event_name", "at"):
+            stored["armed"][key] = name
+            stored["moved"][key, at] = name
         stored["callbacks"] |= dict(calls.values_list("pk", "callback"))
     return stored
 
