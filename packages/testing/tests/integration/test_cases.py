@@ -1,6 +1,7 @@
 """The same story in every kind of test case, inline and queued."""
 
 import contextlib
+import unittest
 from datetime import timedelta
 from typing import ClassVar
 
@@ -94,6 +95,18 @@ def test_the_clock_alone_is_a_fixture_too(automation_clock):
 
 def test_with_the_harness_it_is_the_same_clock(automation, automation_clock):
     assert automation.clock is automation_clock
+
+
+class TestAFailure(AutomationTestMixin, TestCase):
+    def test_is_shown_at_the_line_of_the_test_and_not_inside_the_claim(self):
+        run = self.automation.start(Chase)
+        result = unittest.TestResult()
+
+        unittest.FunctionTestCase(lambda: self.automation.assert_completed(run)).run(result)
+
+        ((_, shown),) = result.failures
+        assert "Expected it to be COMPLETED" in shown
+        assert "assertions.py" not in shown
 
 
 class TestMistakes:

@@ -173,6 +173,24 @@ class TestEveryCrashPoint:
             "with a worker,\nsuch as its memory, or tell what a death itself changes, such as the number of tries?"
         )
 
+    def test_of_many_places_the_first_three_are_told(self):
+        points = [CrashPoint(name="step.after_body", place=f"step {number} of 'b'") for number in range(5)]
+
+        said = explain([(point, "returned: 1") for point in points], 5)
+
+        assert said.count("  returned: 1\n") == 3
+        assert "\n\n... and 2 more places like these.\n" in said
+
+    def test_ordered_deaths_are_not_logged_and_what_the_story_itself_logs_is(self, automation, caplog):
+        def story():
+            with automation.stub_step(Careful, "first", raises=RuntimeError("once")):
+                automation.start(Careful, number=1)
+
+        automation.at_every_crash_point(story)
+
+        assert not [record for record in caplog.records if "Lost" in record.getMessage()]
+        assert [record for record in caplog.records if "at first: " in record.getMessage()]
+
     def test_an_assertion_of_the_story_that_fails_after_a_death_is_told_with_the_point(self, automation):
         def story():
             automations.outside.clear()

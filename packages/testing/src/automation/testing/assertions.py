@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Assertions"]
 
+# A failure is shown at the line of the test: to pytest, and to unittest.
+__tracebackhide__ = True
+__unittest = True
+
 
 class Assertions:
     """What a Harness tells and asserts. Where a run is asked for, pass a Run, a `WorkflowRun`, an id, or the workflow.

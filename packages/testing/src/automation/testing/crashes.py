@@ -147,7 +147,8 @@ def explain(failures: list[tuple[CrashPoint, str]], told: int) -> str:
     )
     # The points of one place tell the same story; its first one is enough.
     first = list({point.place: _told(point, text) for point, text in reversed(failures)}.values())[::-1]
-    return "\n".join([*headline, count, *first[:_SHOWN], *_advice(list(unsafe.values()))])
+    more = [f"\n... and {len(first) - _SHOWN} more places like these."] if len(first) > _SHOWN else []
+    return "\n".join([*headline, count, *first[:_SHOWN], *more, *_advice(list(unsafe.values()))])
 
 
 def _told(point: CrashPoint, text: str) -> str:

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +27,7 @@ from automation.testing.recording import Recording, deliveries_held, recorded
 from automation.testing.replays import undone
 from automation.testing.rounds import LIMIT, Rounds
 from automation.testing.stubs import StubbedStep, stubbed_step
-from automation.testing.swaps import swapped
+from automation.testing.swaps import hushed, swapped
 
 if TYPE_CHECKING:
     from automation.workflows.runs.values import Run
@@ -286,7 +286,7 @@ class Harness(Assertions):
         """Tell the story from the beginning, with one death or none; return the outcome, or what the story raised."""
         began = self.clock.now()
         passage = Passage(kill_at=kill_at, is_at_work=self._is_at_work)
-        with undone(), self._storage_again(), self._dying(passage):
+        with undone(), self._storage_again(), self._dying(passage), hushed() if kill_at else nullcontext():
             try:
                 returned = story()
                 self.run_until_idle()
