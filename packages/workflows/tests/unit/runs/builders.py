@@ -76,7 +76,7 @@ def parent() -> Run:
     """Return a run that waits for one child."""
     waiting = run(WorkflowStatus.WAITING, wake_at=None, next_at=None)
     wait = StandingWait(signal=children_signal(RUN_ID, 2), then="two")
-    return replace(waiting, wait=wait, wake=gathering(waiting, [child()]), children_pending=1)
+    return replace(waiting, wait=wait, wake=gathering([child()]), children_pending=1)
 
 
 def child() -> Run:
@@ -136,4 +136,4 @@ def gathered_two() -> Run:
     """Return a run that waits for two children."""
     waiting = parent()
     other = replace(child(), id=UUID(int=9))
-    return replace(waiting, wake=gathering(waiting, [child(), other]), children_pending=2)
+    return replace(waiting, wake=gathering([child(), other]), children_pending=2)

@@ -46,15 +46,10 @@ def ended_signal(child: Run, revision: int, result: JsonObject | None, now: date
     )
 
 
-def gathering(run: Run, children: Sequence[Run]) -> Wake:
+def gathering(children: Sequence[Run]) -> Wake:
     """Return the wake of the visit to come, before any child has ended."""
     entries = [_entry(child.id, child.name, None, None, "") for child in children]
-    return Wake(
-        kind=WakeKind.CHILDREN,
-        cause=WakeKind.CHILDREN,
-        payload={"children": entries},
-        idempotency_key=str(uuid5(run.id, str(run.visit + 1))),
-    )
+    return Wake(kind=WakeKind.CHILDREN, cause=WakeKind.CHILDREN, payload={"children": entries})
 
 
 def gather(payload: JsonObject, ended: Mapping[str, Any]) -> tuple[JsonObject, int]:

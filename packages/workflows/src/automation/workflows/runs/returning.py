@@ -81,7 +81,7 @@ def _deadline(run: Run, result: Wait, key: str, now: datetime) -> datetime | Non
 
 
 def _parted(run: Run, result: Children, children: tuple[Run, ...], now: datetime, position: int) -> Move:
-    wake = gathering(run, children)
+    wake = gathering(children)
     if not children:
         return enter(run, result.then or run.current_step, wake, now, position)
     wait = StandingWait(signal=children_signal(run.id, run.visit), then=result.then)
