@@ -658,6 +658,29 @@ def test_error_texts_hold_no_values_of_rows(world: World, message: str) -> None:
     assert "ada@example.org" not in error
 
 
+def test_error_texts_tell_what_caused_the_error(world: World) -> None:
+    @workflow("wrapping", default_retry=Retry(max_attempts=1))
+    class Wrapping:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True)
+        def run(self):
+            try:
+                self.call_the_bank()
+            except OSError as error:
+                raise RuntimeError("not charged") from error
+
+        def call_the_bank(self):
+            raise ConnectionRefusedError("the bank is closed")
+
+    error = world.stored(world.engine.start("wrapping")).error
+
+    first, _, rest = error.partition("\n")
+    assert first == "RuntimeError: not charged"
+    assert "Caused by ConnectionRefusedError: the bank is closed" in rest
+    assert "in call_the_bank" in rest
+
+
 def test_error_texts_pass_through_the_projects_filter(world: World) -> None:
     world.set_policy(Policy(redact=lambda text: text.replace("hunter2", "***")))
     failing(RuntimeError("password hunter2 is wrong"), Retry(max_attempts=1))

@@ -14,6 +14,8 @@ __all__ = ["bounded", "describe", "summarise"]
 logger = logging.getLogger("automation.workflows")
 
 _SUMMARY = 200
+_CAUSES = 5
+"""Exceptions of one chain that are told."""
 _LOOKED_AT = 256 * 1024
 """Characters of a message that are read at all: some carry a whole response."""
 _ROW_VALUES = re.compile(r"(?<=Duplicate entry )'.*'(?= for key)|\n(DETAIL|CONTEXT):.*", re.DOTALL)
@@ -53,11 +55,20 @@ def _message(error: BaseException) -> str:
 
 
 def _frames(error: BaseException) -> list[str]:
-    """Return file, line and function of each frame, innermost last, without local values."""
-    return [
-        f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n    {frame.line or ""}\n'
-        for frame in traceback.extract_tb(error.__traceback__, limit=-30)
-    ]
+    """Return file, line and function of each frame, innermost last, without local values; then of what caused it."""
+    told: list[str] = []
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen and len(seen) < _CAUSES:
+        if seen:
+            told.append(f"\nCaused by {summarise(each)}\n")
+        seen.add(id(each))
+        told += (
+            f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n    {frame.line or ""}\n'
+            for frame in traceback.extract_tb(each.__traceback__, limit=-30)
+        )
+        each = each.__cause__ if each.__suppress_context__ else each.__context__
+    return told
 
 
 def _storable(text: str) -> str:
