@@ -16,6 +16,7 @@ __all__ = [
     "DeadlinePassed",
     "Deferred",
     "Due",
+    "EventChanged",
     "Lost",
     "Missing",
     "PauseRequested",
