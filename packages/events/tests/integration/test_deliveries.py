@@ -388,3 +388,24 @@ def test_lost_claim_is_told_of_and_logged(failures, caplog, atomic):
     confirm()
     assert failures == [("pending", "ClaimLost", False)]
     assert "took longer than its claim" in caplog.text
+
+
+def test_failed_calls_are_found_and_run_again(clock, settings):
+    settings.AUTOMATION_EVENTS = {"RETRY_ATTEMPTS": 1}
+    troubles = [ValueError("one"), ValueError("two")]
+
+    @on_event("reservation_confirmed", name="a")
+    def a(event):
+        if troubles:
+            raise troubles.pop()
+        note(event.entity_id)
+
+    first, second = confirm(), confirm()
+    one, other = EventDelivery.objects.failed().order_by("pk")
+    assert one.run_again()
+    assert (one.status, one.attempts) == ("pending", 0)
+    assert not one.run_again(), "it has not failed any more"
+    assert EventDelivery.objects.filter(event=other.event).run_again() == 1
+    event_processor.process_due_events()
+    assert entries() == sorted([str(first.pk), str(second.pk)])
+    assert not EventDelivery.objects.failed().exists()

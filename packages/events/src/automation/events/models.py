@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from automation.events import keys
 from automation.events.lifecycle.status import DeliveryStatus, EventStatus
 from automation.events.moments import InstantField
-from automation.events.querysets import EventManager
+from automation.events.querysets import DeliveryManager, EventManager
 from automation.events.registry import Declared, definitions_for
 
 __all__ = ["DeclarationState", "DeliveryStatus", "Event", "EventDelivery", "EventStatus"]
@@ -151,6 +151,8 @@ class EventDelivery(models.Model):
     created_at = InstantField(_("created at"))
     finished_at = InstantField(_("finished at"), null=True)
 
+    objects: ClassVar[DeliveryManager] = DeliveryManager()
+
     class Meta:
         verbose_name = _("event delivery")
         verbose_name_plural = _("event deliveries")
@@ -161,6 +163,14 @@ class EventDelivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.callback} ({self.phase})"
+
+    def run_again(self) -> bool:
+        """Owe it again if it has failed, due now and with all its tries; return whether this call did it."""
+        from automation.events.rerunning import run_again
+
+        done = run_again([self], using=self._state.db or "default") == 1
+        self.refresh_from_db()
+        return done
 
 
 class DeclarationState(models.Model):

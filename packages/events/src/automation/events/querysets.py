@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 from django.db.models import Q
 
-from automation.events.lifecycle.status import EventStatus
+from automation.events.lifecycle.status import DeliveryStatus, EventStatus
 from automation.events.registry import declared, entity_type_of, key_text
 
 if TYPE_CHECKING:
-    from automation.events.models import Event
+    from automation.events.models import Event, EventDelivery  # noqa: F401 - the name is in the type of a base class
     from automation.events.syncing import SyncReport
 
-__all__ = ["EventManager", "EventQuerySet"]
+__all__ = ["DeliveryManager", "DeliveryQuerySet", "EventManager", "EventQuerySet"]
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -106,3 +106,37 @@ class EventManager(_Manager["Event"]):
     """The manager of events."""
 
     use_in_migrations = False
+
+
+class DeliveryQuerySet(models.QuerySet["EventDelivery"]):
+    """Rows of deliveries."""
+
+    def failed(self) -> DeliveryQuerySet:
+        """Return those of which every try has failed, and which a person may run again."""
+        return self.filter(status=DeliveryStatus.FAILED)
+
+    def run_again(self) -> int:
+        """Owe those again that have failed, due now and with all their tries; return how many there were.
+
+        The processor makes the calls. What has not failed is left alone.
+        """
+        from automation.events.databases import written_to
+        from automation.events.rerunning import run_again
+
+        return run_again(self.failed(), using=written_to(self))
+
+    run_again.alters_data = True  # type: ignore[attr-defined]
+
+
+class DeliveryManager(models.Manager["EventDelivery"]):
+    """The manager of deliveries."""
+
+    use_in_migrations = False
+
+    def get_queryset(self) -> DeliveryQuerySet:
+        """Return all deliveries."""
+        return DeliveryQuerySet(self.model, using=self._db)
+
+    def failed(self) -> DeliveryQuerySet:
+        """Return those of which every try has failed, and which a person may run again."""
+        return self.get_queryset().failed()
