@@ -70,3 +70,14 @@ def test_import_error_inside_automations_is_raised(project):
     (project / "shop/automations/broken.py").write_text("import no_such_module")
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         discovery.discover()
+
+
+def test_program_among_the_automations_is_not_run(project):
+    (project / "shop/automations/__main__.py").write_text("raise RuntimeError('it runs')")
+    discovery.discover()
+
+
+def test_app_that_is_a_single_module_has_no_automations(monkeypatch):
+    config = type("Config", (), {"name": "colorsys"})
+    monkeypatch.setattr(discovery.apps, "get_app_configs", lambda: [config])
+    discovery.discover()
