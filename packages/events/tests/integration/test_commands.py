@@ -112,3 +112,13 @@ def test_erase_reaches_what_is_stored_under_the_parents_of_an_entity():
 def test_erase_needs_a_model():
     with pytest.raises(CommandError, match="not an installed model"):
         run("automation_erase", "no.Such", "1")
+
+
+@pytest.mark.parametrize("command", ["process_events", "sync_events"])
+def test_unknown_database_is_refused_by_name(command):
+    with pytest.raises(CommandError, match="invalid choice: 'nope'"):
+        run(command, "--database", "nope")
+
+
+def test_cleaning_up_says_all_that_it_did():
+    assert "0 old events deleted, 0 emptied, 0 old calls deleted" in run("process_events", "--cleanup")

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import connections
 
 from automation.events.looping import run_loop, stop_on_signals
 from automation.events.services import event_processor
@@ -23,7 +24,7 @@ class Command(BaseCommand):
         """Take how to go about it."""
         parser.add_argument("--loop", action="store_true", help="go on until SIGTERM, waking when something is due")
         parser.add_argument("--poll-seconds", type=float, default=5.0, help="with --loop, the longest wait (default 5)")
-        parser.add_argument("--database", help="only this alias; default: every alias with the tables")
+        parser.add_argument("--database", choices=list(connections), help="default: all that have the tables")
         parser.add_argument("--hours", type=float, default=24, help="accepted for compatibility and ignored")
         parser.add_argument("--cleanup", action="store_true", help="delete old history as well")
         parser.add_argument("--cleanup-days", type=int, default=30, help="how old history must be (default 30 days)")
@@ -41,7 +42,10 @@ class Command(BaseCommand):
         )
         if options["cleanup"]:
             cleaned = event_processor.cleanup_old_events(options["cleanup_days"], using=using)
-            self.stdout.write(f"{cleaned['deleted_count']} old events deleted")
+            self.stdout.write(
+                f"{cleaned['deleted_count']} old events deleted, {cleaned['emptied_count']} emptied, "
+                f"{cleaned['calls_deleted']} old calls deleted"
+            )
 
     def _loop(self, using: str | None, poll: timedelta) -> None:
         with stop_on_signals() as stop:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 from django.db.models import Model
 
 from automation.events.databases import aliases, may_hold
@@ -31,7 +32,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the models and how to go about it."""
         parser.add_argument("models", nargs="*", metavar="app.Model", help="default: every model that declares events")
-        parser.add_argument("--database", help="only this alias; default: every alias with the tables")
+        parser.add_argument("--database", choices=list(connections), help="default: all that have the tables")
         parser.add_argument("--dry-run", action="store_true", help="count what would change, and change nothing")
         parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
