@@ -66,6 +66,12 @@ def test_payload_that_is_not_json_is_refused_with_its_path(value, path):
         json_object(value)
 
 
+def test_payload_may_have_every_integer_of_64_bits():
+    assert json_object({"a": [-(2**63), 2**63 - 1]}) == {"a": [-(2**63), 2**63 - 1]}
+    with pytest.raises(PayloadError, match="beyond"):
+        json_object({"a": -(2**63) - 1})
+
+
 def test_payload_nested_too_deep_is_refused():
     value = {}
     for _ in range(50):

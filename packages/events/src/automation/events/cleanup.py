@@ -96,7 +96,7 @@ def _empty(events: Sequence[Event], *, using: str) -> int:
         ids = list(rows.values_list("pk", flat=True))
         EventDelivery.objects.using(using).filter(event_id__in=ids)._raw_delete(using)
         # Without `settled_at` the next clean-up does not look at it again; when it becomes history it gets a new one.
-        marks = Event.objects.using(using).filter(pk__in=ids)
+        marks = rows.filter(pk__in=ids)  # not what was armed again just now: that is history with a time of its own
         return int(marks.update(payload=None, about=None, error="", entity_data=None, settled_at=None))
 
 

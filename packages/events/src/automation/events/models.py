@@ -115,7 +115,10 @@ class Event(models.Model):
         return cancel(self)
 
     def mark_as_occurred(self) -> bool:
-        """Let it occur now if it is pending, whatever its date and condition; return whether this call did it."""
+        """Let it occur now if it is pending, whatever its date and condition; return whether this call did it.
+
+        Raises what the definition's `payload` raises: then it does not occur.
+        """
         from automation.events.marking import mark_as_occurred
 
         return mark_as_occurred(self)

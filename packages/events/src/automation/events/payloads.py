@@ -58,7 +58,7 @@ def _text(value: str, path: str) -> str:
 
 
 def _integer(value: int, path: str) -> int:
-    if abs(value) >= 1 << 63:
+    if not -(1 << 63) <= value < 1 << 63:
         raise PayloadError(f"{path} is an integer beyond 64 bits; send it as text.")
     return int(value)
 
