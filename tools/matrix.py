@@ -1,8 +1,7 @@
 """Run the suite on each Python and Django of hatch's matrix that this machine has, and say which it does not have.
 
 Started by the Python that holds hatch: `.venv/bin/python tools/matrix.py [--environments NAME ...] [suite options]`.
-Where pyenv keeps the Pythons,
-they are found there. The last line counts the tests of all environments together.
+Where pyenv keeps the Pythons, they are found there. The last line counts the tests of all environments together.
 """
 
 import argparse
