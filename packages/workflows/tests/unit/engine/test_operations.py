@@ -25,6 +25,7 @@ from automation.workflows.core import (
     get_wake,
     goto,
     on_fail,
+    run_child,
     sleep,
     step,
     wait,
@@ -332,6 +333,38 @@ def test_a_signal_that_came_while_paused_counts_at_the_resume(world: World) -> N
 
     assert world.status(run) is WorkflowStatus.COMPLETED
     assert world.data(run) == {"n": 3}
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        (
+            lambda: wait("x", key="k", timeout=timedelta(hours=1)),
+            "waits for signal 'x' about k until 2030-01-07 10:00:00",
+        ),
+        (lambda: sleep(timedelta(hours=1)), "sleeps until 2030-01-07 10:00:00 UTC"),
+        (lambda: run_child("waiter"), "waits for 1 child to end"),
+        (lambda: 1 / 0, "waits for its next attempt"),
+    ],
+    ids=["wait", "sleep", "children", "retry"],
+)
+def test_a_resumed_wait_says_again_what_it_is_for(world: World, result: Any, why: str) -> None:
+    waiter()
+
+    @workflow("stopped")
+    class Stopped:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            return result()
+
+    run = world.engine.start("stopped")
+    world.engine.pause(run.id, reason="audit")
+    world.engine.resume(run.id)
+
+    assert world.status(run) is WorkflowStatus.WAITING
+    assert world.stored(run).why.startswith(why)
 
 
 def test_a_deadline_that_passed_while_paused_counts_at_the_resume(world: World) -> None:

@@ -22,7 +22,17 @@ from automation.workflows.runs.returning import returned
 from automation.workflows.runs.transition import CancelRuns, Effect, Enqueue, Send, Transition
 from automation.workflows.runs.transitions import check_transition
 from automation.workflows.runs.values import Pause, Run, StandingWait, WorkflowStatus
-from automation.workflows.runs.visits import AFTER_THE_STEP, Move, again, earliest, ended, enter, first_wake, ready
+from automation.workflows.runs.visits import (
+    AFTER_THE_STEP,
+    Move,
+    again,
+    earliest,
+    ended,
+    enter,
+    first_wake,
+    ready,
+    wait_why,
+)
 
 __all__ = ["decide"]
 
@@ -193,7 +203,18 @@ def _resumed(run: Run, now: datetime) -> Move:
     free = replace(run, pause=Pause.NONE, missing_since=None)
     if run.wait is None and run.wake_at is None:
         return ready(free, now)
-    return replace(free, status=WorkflowStatus.WAITING, next_at=earliest(run, run.wake_at), why="resumed"), ()
+    return replace(free, status=WorkflowStatus.WAITING, next_at=earliest(run, run.wake_at), why=_waits_on(run)), ()
+
+
+def _waits_on(run: Run) -> str:
+    """Say again what a run waits for whose pause had another reason."""
+    if not run.has_begun:
+        return "not begun"
+    if run.children_pending:
+        return children_why(run.children_pending)
+    if run.wait is None:
+        return "waits for its next attempt"
+    return wait_why(run.wait, run.wake_at)
 
 
 def _retry_requested(

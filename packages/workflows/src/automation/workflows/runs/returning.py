@@ -12,7 +12,7 @@ from automation.workflows.runs.children import children_signal, children_why, ga
 from automation.workflows.runs.failing import failed
 from automation.workflows.runs.matching import standing_wait
 from automation.workflows.runs.values import Run, StandingWait, WorkflowStatus
-from automation.workflows.runs.visits import Move, clock_text, compensates, ended, enter, waits
+from automation.workflows.runs.visits import Move, compensates, ended, enter, wait_why, waits
 
 __all__ = ["returned"]
 
@@ -55,16 +55,15 @@ def _gone(run: Run, step: str, cause: causes.Returned, now: datetime) -> Move:
 
 def _sleeping(run: Run, result: Sleep, now: datetime) -> Run:
     until = now + result.duration
-    return waits(run, StandingWait(signal="", then=result.then), until, f"sleeps until {clock_text(until)}")
+    wait = StandingWait(signal="", then=result.then)
+    return waits(run, wait, until, wait_why(wait, until))
 
 
 def _waiting(run: Run, result: Wait, now: datetime, position: int) -> Run:
     asked = standing_wait(run, result, now=now, position=position)
     deadline = _deadline(run, result, asked.key, now)
     wait = replace(asked, deadline_at=deadline)
-    about = f" about {wait.key.partition(':')[2]}" if wait.key else ""
-    until = f" until {clock_text(deadline)}" if deadline else ""
-    return waits(run, wait, deadline, f"waits for signal {wait.signal!r}{about}{until}")
+    return waits(run, wait, deadline, wait_why(wait, deadline))
 
 
 def _deadline(run: Run, result: Wait, key: str, now: datetime) -> datetime | None:

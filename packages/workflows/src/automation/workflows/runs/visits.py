@@ -22,6 +22,7 @@ __all__ = [
     "first_wake",
     "idempotency_key",
     "ready",
+    "wait_why",
     "waits",
 ]
 
@@ -96,6 +97,15 @@ def waits(run: Run, wait: StandingWait, until: datetime | None, why: str) -> Run
         lost_claims=0,
         why=why,
     )
+
+
+def wait_why(wait: StandingWait, until: datetime | None) -> str:
+    """Say what a wait is for, and until when."""
+    time = "" if until is None else f" until {clock_text(until)}"
+    if not wait.signal:
+        return f"sleeps{time}"
+    about = f" about {wait.key.partition(':')[2]}" if wait.key else ""
+    return f"waits for signal {wait.signal!r}{about}{time}"
 
 
 def ended(run: Run, status: WorkflowStatus, now: datetime, *, error: str = "", why: str = "") -> Run:
