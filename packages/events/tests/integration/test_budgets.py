@@ -7,7 +7,7 @@ from django.db import connection, transaction
 
 from automation.events import keys
 from automation.events.callbacks import on_event
-from automation.events.models import Event
+from automation.events.models import Event, EventDelivery
 from automation.events.services import event_processor
 from tests.counting import counted
 from tests.hotel.models import Plain, Reservation, Wide1, Wide5, Wide20
@@ -87,6 +87,38 @@ def test_occurrence_costs_four_and_two_for_each_callback(callbacks_of_it, clock)
         Reservation.objects.create(status="confirmed")
     save = 2
     assert len(found) - save <= 4 + 2 * callbacks_of_it
+
+
+@pytest.mark.parametrize("model", [Wide5, Wide20], ids=["5", "20"])
+def test_occurrence_costs_the_same_whatever_the_number_of_definitions(model, clock):
+    """All of its immediate events occur at one commit; one of them has callbacks."""
+    for number in range(3):
+        on_event("wide_now_0", model._meta.label_lower, name=f"callback {number}")(lambda event: None)
+    with counted() as found:
+        model.objects.create(flag=True)
+    save = 2
+    assert len(found) - save <= 4 + 2 * 3
+    assert EventDelivery.objects.filter(status="delivered").count() == 3
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="plans are looked at on PostgreSQL")
+def test_due_calls_are_found_by_the_index_beside_many_that_are_settled(clock):
+    event = Event.objects.for_entity(Reservation.objects.create()).first()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO automation_events_eventdelivery (id, event_id, key, callback, phase, generation, sequence,"
+            ' "offset", background, due_at, next_at, status, attempts, why, error, created_at)'
+            " SELECT gen_random_uuid(), %s, md5(n::text), 'a', 'occurred', 1, 1, interval '0', false, %s,"
+            " CASE WHEN n <= 100 THEN %s ELSE NULL END::timestamptz,"
+            " CASE WHEN n <= 100 THEN 'pending' ELSE 'delivered' END, 1, '', '', %s"
+            " FROM generate_series(1, 50000) AS n",
+            [event.pk, clock.now(), clock.now(), clock.now()],
+        )
+        cursor.execute("ANALYZE automation_events_eventdelivery")
+    due = EventDelivery.objects.filter(status="pending", next_at__lte=clock.now()).order_by("next_at", "id")
+    plan = due[:500].explain()
+    assert "automation_delivery_due" in plan, plan
+    assert "Seq Scan" not in plan, plan
 
 
 @pytest.mark.parametrize("callbacks_of_it", [1, 3])

@@ -1,7 +1,8 @@
 """What a row of an event becomes, decided from plain values.
 
-Everything that chooses an event's status, `next_at` or `why` is in this file; the shell reads rows, asks here, and
-writes what it is told. Two questions are answered:
+The shell reads rows, asks here what the entity's state makes of them, and writes what it is told. What a person or a
+deploy does to a row, whatever its entity says (cancelling, marking, retiring, withdrawing), is decided beside the code
+that does it; every change of status goes through `transitions`. Two questions are answered:
 
 - `reconcile`: a save, a sync or a fresh look shows the entity as it is now. What must its row say?
 - `judge`: the row is due and the entity was read afresh. Does it occur?
