@@ -437,8 +437,8 @@ def _first_failure(folder: str, tests: Sequence[str]) -> str | None:
         )
     except subprocess.TimeoutExpired:
         raise Undecided(f"the suite did not end within {LIMIT_SECONDS} seconds") from None
-    # A file that cannot be collected says nothing about the rule: a mutant is one that compiles.
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+::\S+)", done.stdout, re.MULTILINE)
+    # A file that cannot be imported says nothing about the rule; one whose first lines find it broken does.
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+::\S+|\S+(?= - AssertionError))", done.stdout, re.MULTILINE)
     if failed is not None:
         return failed.group(1)
     if done.returncode:
