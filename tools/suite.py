@@ -27,17 +27,21 @@ ONCE = ("architecture", "docs", "examples", "installs")
 """Folders of `tests/` that do not depend on the database: they run once. Every other folder runs on each."""
 PURE = ("unit", "simulation")
 """Folders of a package's tests that touch no database: they run once, the rest of the package runs on each."""
-THOROUGH = (
-    "installs/test_own_suites.py",
-    "clusters/test_backlog.py",
-    "clusters/test_crashes.py",
-    "clusters/test_flushed.py",
-    "clusters/test_frozen.py",
-    "clusters/test_grown.py",
-    "docs/test_start.py",
-    "guide/test_newcomer_in_any_order.py",
-)
-"""Left to CI, which runs with `--thorough`: each package's suite from its wheel alone, and what waits long."""
+SERVERS = ("postgres", "mariadb")
+THOROUGH = {
+    "installs:test_own_suites.py": DATABASES,
+    "clusters:test_backlog.py": DATABASES,
+    "clusters:test_crashes.py": DATABASES,
+    "clusters:test_flushed.py": DATABASES,
+    "clusters:test_frozen.py": DATABASES,
+    "clusters:test_grown.py": DATABASES,
+    "docs:test_start.py": DATABASES,
+    "guide:test_newcomer_in_any_order.py": DATABASES,
+    "testing:integration/test_crashes.py": SERVERS,
+    "workflows:integration/test_barriers.py": ("mariadb",),
+}
+"""Left to CI, which runs with `--thorough`, on these databases: each package's suite from its wheel alone, what waits
+long, and what takes minutes on a server and differs little from one to the other. Named as for `--only`."""
 SLOW_FIRST = ("installs", "workflows", "testing", "clusters", "docs", "q2-executor", "events")
 """Started first, so that no lane begins something long when the others have ended. The rest follow in any order."""
 LANES = (os.cpu_count() or 1) + 1
@@ -96,14 +100,12 @@ class Outcome:
     output: str
 
 
-def suites(*, thorough: bool = True) -> list[Suite]:
+def suites() -> list[Suite]:
     """Find the suites, the slow ones first so that all lanes end together."""
     house = sorted(path for path in (ROOT / "tests").iterdir() if any(path.rglob("test_*.py")))
     packages = sorted(path for path in (ROOT / "packages").iterdir() if (path / "pyproject.toml").exists())
-    left_out = () if thorough else tuple(f"tests/{path}" for path in THOROUGH)
     found = [
-        Suite(name=path.name, directory=ROOT, targets=(f"tests/{path.name}",), ignored=left_out, once=path.name in ONCE)
-        for path in house
+        Suite(name=path.name, directory=ROOT, targets=(f"tests/{path.name}",), once=path.name in ONCE) for path in house
     ]
     found += [part for path in packages for part in _halves(path)]
     return sorted(found, key=lambda suite: (*SLOW_FIRST, suite.name).index(suite.name))
@@ -121,12 +123,23 @@ def jobs(databases: Sequence[str], only: Sequence[str], *, thorough: bool = True
 
     What is named runs whole, whether or not the run is thorough.
     """
-    chosen = [part for suite in suites(thorough=thorough or bool(only)) for part in _parts(suite, only)]
-    return [
+    chosen = [part for suite in suites() for part in _parts(suite, only)]
+    paired = [
         Job(suite=suite, database=database)
         for suite in chosen
         for database in (databases[:1] if suite.once else databases)
     ]
+    return paired if thorough or only else [_without_what_is_slow(job) for job in paired]
+
+
+def _without_what_is_slow(job: Job) -> Job:
+    folder = "tests" if job.suite.directory != ROOT else f"tests/{job.suite.name}"
+    slow = [
+        f"{folder}/{path}"
+        for name, _, path in (key.partition(":") for key, on in THOROUGH.items() if job.database in on)
+        if name == job.suite.name
+    ]
+    return replace(job, suite=replace(job.suite, ignored=(*job.suite.ignored, *slow)))
 
 
 def unknown(only: Sequence[str]) -> list[str]:
