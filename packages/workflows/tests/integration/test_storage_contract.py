@@ -1,19 +1,21 @@
 """DjangoStorage keeps the storage contract on whatever database this runs."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import UTC
+from collections.abc import Callable, Sequence, Sized
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import IntegrityError, connections
+from django.db import IntegrityError, connection, connections
+from django.test.utils import CaptureQueriesContext
 
 from automation.testing.contracts import StorageContract
 from automation.testing.contracts.side_by_side import Beside
 from automation.workflows.django_storage import DjangoStorage
 from automation.workflows.models import MailboxPosition, WorkflowAttempt
 from automation.workflows.ports import Storage
+from automation.workflows.retention import cleanup
 from automation.workflows.runs.values import Attempt, AttemptOutcome
 
 
@@ -44,6 +46,13 @@ class TestDjangoStorage(StorageContract):
             for _ in range(2):
                 MailboxPosition.objects.create(pk=7)
         return True
+
+    def clean_up(self, storage: Storage, now: datetime) -> bool:
+        cleanup(now)
+        return True
+
+    def statements(self, storage: Storage) -> AbstractContextManager[Sized]:
+        return CaptureQueriesContext(connection)
 
     def attempts_of(self, storage: Storage, run_id: UUID) -> Sequence[Attempt]:
         return [

@@ -2,24 +2,27 @@
 
 # ruff: noqa: PT012 (a transaction that raises is itself the block under test)
 
+from datetime import datetime, timedelta
 from threading import Event
 
 import pytest
 
-from automation.testing.contracts.builders import a_signal, an_id
+from automation.testing.contracts.builders import NOW, a_run, a_signal, an_id
 from automation.testing.contracts.rows import HOSTILE_TEXTS, JSON_VALUES
 from automation.testing.contracts.side_by_side import reached
 from automation.testing.contracts.subject import StorageSubject
 from automation.workflows.ports import Storage
-from automation.workflows.runs.values import EntityRef, Signal
+from automation.workflows.runs.values import EntityRef, Signal, StandingWait, WorkflowStatus
 
 __all__ = ["MailboxClaims"]
 
 _A_LOOK_SECONDS = 0.2
+_LONG_AFTER = NOW + timedelta(days=10_000)
+"""When whatever is not kept for a reason is gone."""
 
 
 class MailboxClaims(StorageSubject):
-    """Guarantees 1 to 3 of the Mailbox port: sending, locking and settling."""
+    """The guarantees of the Mailbox port: sending, locking, settling, and what is kept."""
 
     def test_a_signal_comes_back_equal(self, storage: Storage) -> None:
         signal = a_signal(
@@ -262,6 +265,36 @@ class MailboxClaims(StorageSubject):
         in_order = [slow.result(), quick.result()]
         earlier, later = reversed(in_order) if overtaken else in_order
         assert (earlier.position or 0) < (later.position or 0)
+
+    # Retention: guarantee 4
+
+    @pytest.mark.parametrize("is_begun", [False, True])
+    def test_what_is_undelivered_is_kept(self, storage: Storage, *, is_begun: bool) -> None:
+        signal = a_signal()
+        self.post(storage, signal)
+        if is_begun:
+            signal = self.settled(storage, signal, finished=False)
+
+        self.tidy(storage, _LONG_AFTER)
+
+        assert list(storage.mailbox.undelivered(10)) == [signal]
+
+    @pytest.mark.parametrize("status", [status for status in WorkflowStatus if not status.is_terminal])
+    def test_what_is_addressed_to_a_run_that_lives_is_kept(self, storage: Storage, status: WorkflowStatus) -> None:
+        run = self.put(storage, a_run(status=status))
+        signal = self.delivered(storage, a_signal(run_id=run.id))
+
+        self.tidy(storage, _LONG_AFTER)
+
+        assert storage.mailbox.matching(run.id, StandingWait(signal=signal.name)) == signal
+
+    def tidy(self, storage: Storage, now: datetime) -> None:
+        """Clean up, and see that it has an effect: what deletes nothing proves nothing by what it keeps."""
+        told_to_all = self.delivered(storage, a_signal(name="told to all"))
+        if not self.clean_up(storage, now):
+            pytest.skip("This storage keeps everything: clean_up() gives False.")
+        left = storage.mailbox.matching(an_id(), StandingWait(signal=told_to_all.name))
+        assert left is None, "clean_up() left a signal that was delivered to all long ago."
 
 
 def _at(signal: Signal, position: int) -> Signal:

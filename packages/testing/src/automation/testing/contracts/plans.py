@@ -2,6 +2,7 @@
 
 # ruff: noqa: PT012 (a transaction that raises is itself the block under test)
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -25,7 +26,7 @@ OFFSETS = {
 
 
 class PlansClaims(StorageSubject):
-    """Guarantees 1 and 2 of the Plans port."""
+    """The guarantees of the Plans port."""
 
     def test_a_start_is_reserved_once_for_its_occurrence(self, storage: Storage) -> None:
         first, again = a_reserved_start(an_occurrence()), a_reserved_start(an_occurrence())
@@ -257,6 +258,40 @@ class PlansClaims(StorageSubject):
 
         assert list(storage.plans.reserved([])) == []
         assert self.stored(storage, run.id) == run
+
+    # One statement: guarantee 3
+
+    @pytest.mark.parametrize("size", [1, 100])
+    @pytest.mark.parametrize("verb", ["move", "withdraw", "reserved"])
+    def test_a_call_is_one_statement_whatever_the_number(self, storage: Storage, verb: str, size: int) -> None:
+        occurrences = [an_occurrence() for _ in range(size)]
+        with storage.transaction():
+            storage.insert([a_reserved_start(occurrence) for occurrence in occurrences])
+        ids = [occurrence.id for occurrence in occurrences]
+
+        calls: dict[str, Callable[[], object]] = {
+            "move": lambda: storage.plans.move([_postponed(occurrence) for occurrence in occurrences], LATER),
+            "withdraw": lambda: storage.plans.withdraw(ids, "called off", LATER),
+            "reserved": lambda: storage.plans.reserved(ids),
+        }
+
+        assert self.sent_by(storage, calls[verb]) == 1
+
+    @pytest.mark.parametrize("size", [1, 10])
+    def test_starts_are_reserved_by_one_statement(self, storage: Storage, size: int) -> None:
+        """As long as they fit into one: a database takes only so many values at once."""
+        runs = [a_reserved_start(an_occurrence()) for _ in range(size)]
+
+        assert self.sent_by(storage, lambda: storage.plans.reserve(runs)) == 1
+
+    def sent_by(self, storage: Storage, call: Callable[[], object]) -> int:
+        """Return how many statements a call sends inside a transaction; skips the test where there are none."""
+        statements = self.statements(storage)
+        if statements is None:
+            pytest.skip("This storage sends no statements to count: statements() gives None.")
+        with storage.transaction(), statements as sent:
+            call()
+            return len(sent)
 
     def move(self, storage: Storage, *occurrences: Occurrence) -> None:
         """Move reserved starts in a transaction of their own."""

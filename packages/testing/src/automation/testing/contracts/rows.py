@@ -282,7 +282,15 @@ class RowClaims(StorageSubject):
 
         assert (caught.value.run_id, caught.value.revision) == (run.id, run.revision)
         assert self.stored(storage, run.id) == now
-        assert self.attempts_of(storage, run.id) in (None, [])
+
+    def test_a_stale_move_leaves_no_attempt(self, storage: Storage) -> None:
+        run = self.put(storage, a_run())
+        self.apply(storage, moved(run, current_step="send"))
+
+        with pytest.raises(StaleRun):
+            self.apply(storage, moved(run, current_step="burn", recorded=an_attempt(run)))
+
+        assert self.recorded(storage, run.id) == []
 
     def test_a_move_of_a_run_that_is_not_there_is_stale(self, storage: Storage) -> None:
         with pytest.raises(StaleRun):
@@ -347,7 +355,7 @@ class RowClaims(StorageSubject):
             attempts.append(an_attempt(now, outcome=outcome, number=number + 1, detail=outcome.value, visit=2))
             self.apply(storage, moved(now, recorded=attempts[-1]))
 
-        assert self.attempts_of(storage, run.id) in (None, attempts)
+        assert self.recorded(storage, run.id) == attempts
 
     def test_of_two_who_move_a_run_side_by_side_one_wins(self, storage: Storage) -> None:
         run = self.put(storage, a_run())
@@ -375,7 +383,17 @@ class RowClaims(StorageSubject):
             self.apply(storage, moved(now, current_step="again", consumed=signal.id, recorded=an_attempt(now)))
 
         assert self.stored(storage, run.id) == now
-        assert self.attempts_of(storage, run.id) in (None, [])
+
+    def test_what_a_run_consumes_again_leaves_no_attempt(self, storage: Storage) -> None:
+        run = self.put(storage, a_run())
+        signal = self.delivered(storage, a_signal())
+        self.apply(storage, moved(run, consumed=signal.id))
+        now = self.stored(storage, run.id)
+
+        with pytest.raises(StaleRun):
+            self.apply(storage, moved(now, consumed=signal.id, recorded=an_attempt(now)))
+
+        assert self.recorded(storage, run.id) == []
 
     def test_a_signal_is_consumed_by_many_runs(self, storage: Storage) -> None:
         with storage.transaction():

@@ -1,4 +1,8 @@
-"""The contract of the Storage port, its Mailbox and its Plans: every numbered guarantee of the ports is here."""
+"""The contract of the Storage port, its Mailbox and its Plans: the numbered guarantees of the ports.
+
+One of them no test of a contract can see: that finished runs cost a lookup nothing (Storage, 5). Look at your own query
+plans for that. Others need a hook to be seen, and are skipped, with the reason, where an adapter does not give it.
+"""
 
 from automation.testing.contracts.mailbox import MailboxClaims
 from automation.testing.contracts.plans import PlansClaims
@@ -13,6 +17,7 @@ class StorageContract(RowClaims, TransactionClaims, MailboxClaims, WaitClaims, P
     """Subclass it and give `make_storage()`; each test gets a storage of its own, empty.
 
     Override `beside()` when a thread must be tidied up after, such as a database connection that has to be closed,
-    `attempts_of()` when the storage keeps history that can be read (the port itself only writes it), and
-    `swallow_an_error()` when user code writes in the same transactions.
+    `attempts_of()` when the storage keeps history that can be read (the port itself only writes it),
+    `swallow_an_error()` when user code writes in the same transactions, `clean_up()` when anything is ever deleted, and
+    `statements()` when the storage speaks to a database.
     """

@@ -1,7 +1,8 @@
 """What every part of the storage contract stands on: the storage under test, and ways to reach a state in it."""
 
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence, Sized
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ __all__ = ["StorageSubject"]
 
 
 class StorageSubject:
-    """The storage under test."""
+    """The storage under test. A claim that needs a hook which the adapter does not give is skipped with the reason."""
 
     def make_storage(self) -> Storage:
         """Return an empty storage. Called once for each test."""
@@ -38,6 +39,17 @@ class StorageSubject:
         """
         return False
 
+    def clean_up(self, storage: Storage, now: datetime) -> bool:
+        """Delete what has been kept long enough, as a clean-up at `now` would.
+
+        Return False, having done nothing, when this storage keeps everything.
+        """
+        return False
+
+    def statements(self, storage: Storage) -> AbstractContextManager[Sized] | None:
+        """Return a block that gives as many things as statements are sent inside it; None when there are none."""
+        return None
+
     @pytest.fixture
     def storage(self) -> Storage:
         """The storage under test."""
@@ -54,6 +66,13 @@ class StorageSubject:
         run = storage.load(run_id)
         assert run is not None, f"Run {run_id} is not stored."
         return run
+
+    def recorded(self, storage: Storage, run_id: UUID) -> list[Attempt]:
+        """Return the history of a run; skips the test where there is none to read."""
+        attempts = self.attempts_of(storage, run_id)
+        if attempts is None:
+            pytest.skip("No history to read: attempts_of() gives None, so nothing is claimed of attempts.")
+        return list(attempts)
 
     def apply(self, storage: Storage, *moves: Transition) -> None:
         """Apply moves in a transaction of their own."""

@@ -137,7 +137,7 @@ class TransactionClaims(StorageSubject):
         with storage.transaction():
             storage.apply([moved(before, current_step="send")])
             if not self.swallow_an_error(storage):
-                return
+                pytest.skip("No user code writes in this storage's transactions: swallow_an_error() gives False.")
             for refused in ([], [run]):
                 with pytest.raises(BrokenTransaction):
                     storage.insert(refused)
