@@ -1,4 +1,4 @@
-"""The executor keeps the contract of the port: on q2's table, on Redis, and without any queue."""
+"""Executor and dispatcher keep the contracts of their ports: on q2's table, on Redis, and without any queue."""
 
 import os
 import pydoc
@@ -15,9 +15,9 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from automation.q2_executor import broker, sending, timers, trampoline
-from automation.q2_executor.executor import Q2Executor
+from automation.q2_executor.executor import Q2Dispatcher, Q2Executor
 from automation.q2_executor.message import Message
-from automation.testing.contracts import ExecutorContract
+from automation.testing.contracts import DispatcherContract, ExecutorContract, Transport
 from automation.testing.contracts.side_by_side import Beside
 from tests.queue import drain, packages
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 REDIS = os.environ.get("AUTOMATION_TEST_REDIS", "redis://127.0.0.1:6379/9")
 
 
-class Q2Contract(ExecutorContract):
+class Q2Transport(Transport):
     """What is alike for all brokers."""
 
     @pytest.fixture(autouse=True)
@@ -35,6 +35,9 @@ class Q2Contract(ExecutorContract):
 
     def make_executor(self) -> Q2Executor:
         return Q2Executor()
+
+    def make_dispatcher(self) -> Q2Dispatcher:
+        return Q2Dispatcher()
 
     def transaction(self) -> AbstractContextManager[Any]:
         return transaction.atomic()
@@ -49,7 +52,7 @@ class Q2Contract(ExecutorContract):
         return Beside(act)
 
     @contextmanager
-    def broken_transport(self, executor: Q2Executor) -> Iterator[None]:
+    def broken_transport(self, queue: Q2Executor | Q2Dispatcher) -> Iterator[None]:
         def fail(*_: Any, **__: Any) -> None:
             raise ConnectionError("the queue is down")
 
@@ -58,21 +61,21 @@ class Q2Contract(ExecutorContract):
             yield
 
 
-class TestTable(Q2Contract):
+class Table(Q2Transport):
     """The ORM broker on the database of the runs."""
 
-    def work_off(self, executor: Q2Executor) -> None:
+    def work_off(self, queue: Q2Executor | Q2Dispatcher) -> None:
         drain()
 
-    def pass_time(self, executor: Q2Executor, by: timedelta) -> None:
+    def pass_time(self, queue: Q2Executor | Q2Dispatcher, by: timedelta) -> None:
         for row in OrmQ.objects.all():
             OrmQ.objects.filter(pk=row.pk).update(lock=row.lock - by)
 
-    def messages(self, executor: Q2Executor) -> Sequence[Any]:
+    def messages(self, queue: Q2Executor | Q2Dispatcher) -> Sequence[Any]:
         return [package["args"] for package in packages()]
 
 
-class TestRedis(Q2Contract):
+class Redis(Q2Transport):
     """The Redis broker, with timers in a sorted set."""
 
     @pytest.fixture(autouse=True)
@@ -94,22 +97,22 @@ class TestRedis(Q2Contract):
         self.connection.close()
         self.target.connection.close()
 
-    def work_off(self, executor: Q2Executor) -> None:
+    def work_off(self, queue: Q2Executor | Q2Dispatcher) -> None:
         timers.move_due(self.target, now=time.time() + self.passed)
         while self.target.queue_size():
             package = SignedPackage.loads(self.connection.lpop(self.target.list_key))
             pydoc.locate(package["func"])(*package["args"])  # type: ignore[operator]
 
-    def pass_time(self, executor: Q2Executor, by: timedelta) -> None:
+    def pass_time(self, queue: Q2Executor | Q2Dispatcher, by: timedelta) -> None:
         self.passed += by.total_seconds()
 
-    def messages(self, executor: Q2Executor) -> Sequence[Any]:
+    def messages(self, queue: Q2Executor | Q2Dispatcher) -> Sequence[Any]:
         later = self.connection.zrange(timers._timers_of(self.target), 0, -1)
         now = self.connection.lrange(self.target.list_key, 0, -1)
         return [SignedPackage.loads(each)["args"] for each in [*now, *later]]
 
 
-class TestNoQueue(Q2Contract):
+class NoQueue(Q2Transport):
     """`Q_CLUSTER["sync"]`."""
 
     @pytest.fixture(autouse=True)
@@ -124,18 +127,42 @@ class TestNoQueue(Q2Contract):
 
         monkeypatch.setattr(trampoline.Trampoline, "_take", noted)
 
-    def work_off(self, executor: Q2Executor) -> None:
+    def work_off(self, queue: Q2Executor | Q2Dispatcher) -> None:
         """There is nothing left to do."""
 
-    def pass_time(self, executor: Q2Executor, by: timedelta) -> None:
+    def pass_time(self, queue: Q2Executor | Q2Dispatcher, by: timedelta) -> None:
         """It knows no timers."""
 
-    def messages(self, executor: Q2Executor) -> Sequence[Any]:
+    def messages(self, queue: Q2Executor | Q2Dispatcher) -> Sequence[Any]:
         """Nothing waits in it, so: what it has been given."""
         return [message.args for message in self.taken]
 
     @contextmanager
-    def broken_transport(self, executor: Q2Executor) -> Iterator[None]:
+    def broken_transport(self, queue: Q2Executor | Q2Dispatcher) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("automation.q2_executor.trampoline.import_string", None)
             yield
+
+
+class TestTable(Table, ExecutorContract):
+    """The runs."""
+
+
+class TestTableDispatcher(Table, DispatcherContract):
+    """The event work."""
+
+
+class TestRedis(Redis, ExecutorContract):
+    """The runs."""
+
+
+class TestRedisDispatcher(Redis, DispatcherContract):
+    """The event work."""
+
+
+class TestNoQueue(NoQueue, ExecutorContract):
+    """The runs."""
+
+
+class TestNoQueueDispatcher(NoQueue, DispatcherContract):
+    """The event work."""

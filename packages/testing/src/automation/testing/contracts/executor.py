@@ -3,16 +3,16 @@
 # ruff: noqa: PT012 (a transaction that raises is itself the block under test)
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from automation.testing.contracts.builders import an_id
-from automation.testing.contracts.side_by_side import Beside
+from automation.testing.contracts.transport import Transport, leaves
 from automation.workflows.ports import Executor, wiring
 
 __all__ = ["ExecutorContract", "RecordingWorker"]
@@ -33,47 +33,12 @@ class RecordingWorker:
         return {}
 
 
-class ExecutorContract:
-    """Subclass it and give `make_executor()` and the hooks below; each test gets an executor of its own, empty.
-
-    Some hooks say how the transport behind the executor is handled: its database, its workers, its failures.
-    """
+class ExecutorContract(Transport):
+    """Subclass it, give `make_executor()` and the hooks of Transport; each test gets an executor of its own, empty."""
 
     def make_executor(self) -> Executor:
         """Return an executor with nothing queued. Called once for each test."""
         raise NotImplementedError(f"{type(self).__name__} has no make_executor(). Give the executor to be tested.")
-
-    def transaction(self) -> AbstractContextManager[Any]:
-        """Open a transaction as the storage would."""
-        raise NotImplementedError(f"{type(self).__name__} has no transaction(). Give the storage's transaction.")
-
-    def work_off(self, executor: Executor) -> None:
-        """Be a worker: take every message that may be taken now, and let it call `wiring.worker`. Return when idle."""
-        raise NotImplementedError(f"{type(self).__name__} has no work_off(). Run a worker until the queue is idle.")
-
-    def work_off_meanwhile(self, executor: Executor) -> None:
-        """Be a worker elsewhere while a transaction is open here: in another thread, unless overridden."""
-        self.beside(lambda: self.work_off(executor)).result()
-
-    def pass_time(self, executor: Executor, by: timedelta) -> None:
-        """Move the clock that the executor's timers go by."""
-        raise NotImplementedError(f"{type(self).__name__} has no pass_time(). Move the clock of the timers.")
-
-    def broken_transport(self, executor: Executor) -> AbstractContextManager[Any]:
-        """Make sending fail inside the block, as a queue that is down would."""
-        raise NotImplementedError(f"{type(self).__name__} has no broken_transport(). Make sending fail.")
-
-    def messages(self, executor: Executor) -> Sequence[Any]:
-        """Return what is queued as the transport holds it, decoded: the arguments of each message."""
-        raise NotImplementedError(f"{type(self).__name__} has no messages(). Give the arguments of what is queued.")
-
-    def now(self) -> datetime:
-        """Return the time by the clock of the timers."""
-        return datetime.now(UTC)
-
-    def beside(self, action: Callable[[], Any]) -> Beside:
-        """Run `action` in a thread of its own; override it to close what a thread leaves open."""
-        return Beside(action)
 
     @pytest.fixture
     def worker(self) -> Iterator[RecordingWorker]:
@@ -172,7 +137,7 @@ class ExecutorContract:
 
         messages = list(self.messages(executor))
         assert messages, "messages() showed nothing of what was just enqueued."
-        assert {type(leaf) for message in messages for leaf in _leaves(message)} <= {str, UUID}
+        assert {type(leaf) for message in messages for leaf in leaves(message)} <= {str, UUID}
 
     def test_a_message_is_never_early(self, executor: Executor, worker: RecordingWorker) -> None:
         """Guarantee 4: held back, or dropped and left to the sweep."""
@@ -208,12 +173,3 @@ class ExecutorContract:
 
     def test_the_horizon_is_a_length_of_time(self, executor: Executor) -> None:
         assert executor.horizon >= timedelta(0)
-
-
-def _leaves(message: Any) -> Iterator[Any]:
-    if isinstance(message, Mapping):
-        yield from (leaf for value in message.values() for leaf in _leaves(value))
-    elif isinstance(message, list | tuple):
-        yield from (leaf for value in message for leaf in _leaves(value))
-    else:
-        yield message
