@@ -383,6 +383,37 @@ class TestClaims:
         automation.advance(seconds=2)
         assert "chase (attempt 2): goto rest" in automation.timeline(run)
 
+    def test_what_woke_a_run_is_told_with_what_was_left_out(self, automation):
+        run = automation.start(Chase)
+        automation.signal("paid", {"paid": "perhaps", "foo": 1, "chased": 0})
+
+        story = automation.timeline(run)
+
+        assert "woken by signal 'paid', left out: foo (the Context has no such field), paid (" in story
+        assert "again" not in story
+
+    def test_a_step_that_waits_again_for_what_has_just_woken_it_is_told_what_to_write(self, automation):
+        run = automation.start(Chase)
+        automation.signal("paid")
+
+        with pytest.raises(AssertionError) as caught:
+            automation.assert_completed(run)
+
+        assert "woken by signal 'paid'\n  and waits for 'paid' again" in str(caught.value)
+        assert "wait('paid', then=self.next_step)" in str(caught.value)
+
+    def test_signals_that_nobody_took_are_told_to_who_waits(self, automation):
+        run = automation.start(Chase)
+        automation.signal("payed", {"paid": True})
+        automation.signal("paid", {"paid": True}, run_id=automation.start(Careful, number=1).id)
+
+        story = automation.timeline(run)
+        assert "nobody took signal 'payed', sent at 2030-01-07 09:00:00" in story
+        assert "nobody took signal 'paid' to run " in story
+
+        automation.signal("paid", {"paid": True})
+        assert "nobody took" not in automation.timeline(run)
+
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [

@@ -1,6 +1,7 @@
 """What is stored about runs, events and deliveries, read for a test to look at."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from importlib import import_module
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,8 @@ __all__ = [
     "reference",
     "run_of",
     "runs_of",
+    "signals_nobody_took",
+    "signals_taken",
     "workflow_name",
 ]
 
@@ -68,6 +71,29 @@ def attempts_of(run_id: UUID) -> Sequence[Any]:
     if hasattr(storage, "alias"):
         return list(_models().WorkflowAttempt.objects.using(storage.alias).filter(run_id=run_id).order_by("revision"))
     return list(storage.attempts(run_id))
+
+
+def signals_taken(run_id: UUID) -> Sequence[Any]:
+    """Return the stored signals that a run has consumed, in that order; none where the storage does not tell."""
+    storage = _storage()
+    if not hasattr(storage, "alias"):
+        return []
+    models = _models()
+    receipts = models.WorkflowReceipt.objects.using(storage.alias).filter(run_id=run_id).order_by("pk")
+    ids = list(receipts.values_list("signal_id", flat=True))
+    signals = models.WorkflowSignal.objects.using(storage.alias).filter(signal_id__in=ids)
+    return sorted(signals, key=lambda signal: ids.index(signal.signal_id))
+
+
+def signals_nobody_took(since: datetime) -> Sequence[Any]:
+    """Return the stored signals that no run has consumed, as they were sent; none where the storage does not tell."""
+    storage = _storage()
+    if not hasattr(storage, "alias"):
+        return []
+    models = _models()
+    taken = models.WorkflowReceipt.objects.using(storage.alias).values("signal_id")
+    signals = models.WorkflowSignal.objects.using(storage.alias).filter(sent_at__gte=since)
+    return list(signals.exclude(signal_id__in=taken).order_by("pk"))
 
 
 def events_of(instance: Any, name: str | None = None) -> list[Any]:

@@ -4,17 +4,22 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from automation.testing.history import attempts_of
+from automation.testing.contexts import left_out
+from automation.testing.history import attempts_of, signals_nobody_took, signals_taken
 
 __all__ = ["call_story", "event_story", "run_story"]
 
 _SHOWN = 40
 """Of the attempts: what came of it is at the end."""
+_SHOWN_SIGNALS = 5
+"""Of the signals: those that came last."""
 
 
 def run_story(run: Any) -> str:
-    """Return what a run is, why it does not move, and each attempt with its time."""
-    return "\n".join([_headline(run), *_indented(_standstill(run)), *_indented(_past(run))])
+    """Return what a run is, why it does not move, each attempt with its time, and what became of signals."""
+    return "\n".join(
+        [_headline(run), *_indented(_standstill(run)), *_indented(_past(run)), *_indented(_signals(run))]
+    )
 
 
 def event_story(event: Any) -> str:
@@ -68,6 +73,43 @@ def _past(run: Any) -> Iterator[str]:
         number = f" (attempt {attempt.number})" if attempt.number > 1 else ""
         first_line = attempt.detail.strip().splitlines()[:1]
         yield f"{_clock(attempt.finished_at)}  {attempt.step}{number}: {attempt.outcome} {''.join(first_line)}".rstrip()
+
+
+def _signals(run: Any) -> Iterator[str]:
+    taken = signals_taken(run.id)
+    if len(taken) > _SHOWN_SIGNALS:
+        yield f"... {len(taken) - _SHOWN_SIGNALS} signals, and then"
+    for signal in taken[-_SHOWN_SIGNALS:]:
+        refused = left_out(run, signal)
+        listed = ", ".join(f"{name} ({reason})" for name, reason in refused.items())
+        yield f"woken by signal {signal.name!r}{f', left out: {listed}' if listed else ''}"
+    if taken and _is_waiting_again(run, taken[-1]):
+        yield f"and waits for {taken[-1].name!r} again, having merged nothing of it: a woken run re-enters its step."
+        yield f"Write wait({taken[-1].name!r}, then=self.next_step), or look at get_wake() first."
+    if run.wait is not None and run.wait.signal:
+        yield from _left_lying(run)
+
+
+def _is_waiting_again(run: Any, signal: Any) -> bool:
+    if run.wait is None or run.wait.signal != signal.name:
+        return False
+    last = attempts_of(run.id)[-2:]
+    is_renewed = len(last) == 2 and len({(one.step, str(one.outcome), one.detail) for one in last}) == 1
+    merged = ((signal.payload or {}).keys() & (run.data or {}).keys()) - left_out(run, signal).keys()
+    return is_renewed and str(last[-1].outcome) == "wait" and not merged
+
+
+def _left_lying(run: Any) -> Iterator[str]:
+    """Tell of signals that may have been meant for this wait: events are named by the project, and seldom misspelt."""
+    others = [
+        signal
+        for signal in signals_nobody_took(run.created_at)
+        if signal.name == run.wait.signal or not signal.name.startswith("event:")
+    ]
+    for signal in others[-_SHOWN_SIGNALS:]:
+        to = f" to run {signal.run_id}" if signal.run_id is not None else ""
+        key = f" with key {signal.key!r}" if signal.key is not None else ""
+        yield f"nobody took signal {signal.name!r}{key}{to}, sent at {_clock(signal.sent_at)}"
 
 
 def _indented(lines: Iterator[str]) -> Iterator[str]:
