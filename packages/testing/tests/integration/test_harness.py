@@ -8,7 +8,8 @@ from django.utils import timezone
 from automation.events.callbacks import callback_registry
 from automation.events.models import Event
 from automation.testing import Faults, Harness, Kind, NeverIdleError
-from automation.workflows.core import complete, engine, goto, wait
+from automation.workflows.authoring.registry import registry
+from automation.workflows.core import complete, engine, event_workflow, goto, wait
 from automation.workflows.errors import UnknownWorkflow
 from tests.shop.automations import Careful, Chase, Invoice, Patient, Prepare, call_customer, note_payment
 from tests.shop.models import Entry, Order
@@ -295,8 +296,38 @@ class TestLooking:
             automation.assert_completed(Prepare, about=two)
         assert str(no.value) == (
             f"There is no run of 'shop.prepare' about testing_shop.order:{two.pk}. "
-            f"There are runs of: shop.prepare about testing_shop.order:{one.pk}."
+            f"There are runs of: shop.prepare about testing_shop.order:{one.pk}.\n"
+            "It is started by the event 'pickup_due' of testing_shop.order, 1:00:00 before it.\n"
+            f"pickup_due of testing_shop.order:{two.pk} is PENDING\n"
+            "  why: has no date"
         )
+
+    def test_that_there_is_no_run_is_said_with_what_starts_it_and_how_that_stands(self, automation):
+        order = automation.save(Order(status="paid"))
+
+        @event_workflow("order_paid", name="shop.thank")
+        class Thank(Chase):
+            pass
+
+        @event_workflow("no_such_event", name="shop.never")
+        class Never(Chase):
+            pass
+
+        try:
+            with pytest.raises(AssertionError) as no:
+                automation.run(Thank, about=order)
+            assert f"order_paid of testing_shop.order:{order.pk} is OCCURRED" in str(no.value)
+            assert "Its condition holds for " in str(no.value)
+            order.status = "new"
+            with pytest.raises(AssertionError, match="Its condition does not hold for "):
+                automation.run(Thank, about=order)
+            with pytest.raises(AssertionError, match="is OCCURRED"):
+                automation.run(Thank)
+            with pytest.raises(AssertionError, match="'no_such_event' of a model, but none declares it"):
+                automation.run(Never)
+        finally:
+            for name in ("shop.thank", "shop.never"):
+                registry.unregister(registry.newest(name))
 
     def test_an_unknown_event_is_answered_with_those_that_exist(self, automation):
         order = automation.save(Order())

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from automation.testing.commits import waiting_hooks
 from automation.testing.contexts import is_on_context
+from automation.testing.event_stories import call_story, event_story
 from automation.testing.history import callback_name, deliveries_of, events_of, run_of, runs_of
 from automation.testing.names import refuse_unknown_fields
-from automation.testing.timeline import call_story, event_story, run_story
+from automation.testing.timeline import run_story
 
 if TYPE_CHECKING:
     # For readers and editors only: neither package is needed to import this one.

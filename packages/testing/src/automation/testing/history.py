@@ -15,6 +15,7 @@ from automation.testing.installed import (
     workflows_wiring,
 )
 from automation.testing.names import refuse_unknown_callback, refuse_unknown_event, refuse_unknown_workflow
+from automation.testing.starting import what_starts
 
 __all__ = [
     "attempts_of",
@@ -197,4 +198,4 @@ def _not_one(workflow: Any, found: Sequence[Any], about: Any) -> str:
         {run.name + (f" about {run.entity}" if about is not None and run.entity else "") for run in runs_of()}
     )
     others = f"There are runs of: {', '.join(names)}." if names else "There is no run at all."
-    return f"There is no run of {wanted}. {others}"
+    return f"There is no run of {wanted}. {others}{what_starts(workflow_name(workflow), about)}"

@@ -1,13 +1,13 @@
-"""The story of a run or an event in a few lines, as a failing test shows it."""
+"""The story of a run in a few lines, as a failing test shows it."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from automation.testing.contexts import left_out
+from automation.testing.event_stories import clock_time, moment
 from automation.testing.history import attempts_of, signals_nobody_took, signals_taken
 
-__all__ = ["call_story", "event_story", "run_story"]
+__all__ = ["run_story"]
 
 _SHOWN = 40
 """Of the attempts: what came of it is at the end."""
@@ -20,25 +20,6 @@ def run_story(run: Any) -> str:
     return "\n".join(
         [_headline(run), *_indented(_standstill(run)), *_indented(_past(run)), *_indented(_signals(run))]
     )
-
-
-def event_story(event: Any) -> str:
-    """Return what an event is and why it does not move."""
-    lines = [f"{event.event_name} of {event.entity_type}:{event.entity_id} is {event.status.upper()}"]
-    if event.at is not None:
-        lines.append(f"  at {_when(event.at)}")
-    lines += [f"  {label}: {text}" for label, text in (("why", event.why), ("error", event.error)) if text]
-    return "\n".join(lines)
-
-
-def call_story(delivery: Any) -> str:
-    """Return which call is owed or was made, how often it was tried, when it is next, and why it does not move."""
-    event = delivery.event
-    parts = [f"for {event.event_name} of {event.entity_type}:{event.entity_id} is {delivery.status.upper()}"]
-    parts += [f"tried {delivery.attempts} time(s)"] if delivery.attempts else []
-    parts += [f"next at {_when(delivery.next_at)}"] if delivery.next_at is not None else []
-    parts += [text for text in (delivery.why, delivery.error.strip().splitlines()[0] if delivery.error else "") if text]
-    return ", ".join(parts)
 
 
 def _headline(run: Any) -> str:
@@ -55,9 +36,9 @@ def _standstill(run: Any) -> Iterator[str]:
     if run.wake_at is not None:
         target = run.wait.on_timeout if run.wait is not None and run.wait.on_timeout else "the same step"
         after = f", then goes to {target}" if run.wait is not None and run.wait.signal else ""
-        yield f"until {_when(run.wake_at)}{after}"
+        yield f"until {moment(run.wake_at)}{after}"
     if run.claim_expires_at is not None:
-        yield f"a worker has it until {_when(run.claim_expires_at)}"
+        yield f"a worker has it until {moment(run.claim_expires_at)}"
     if run.error:
         yield f"error: {run.error.strip()}"
     if run.data is not None:
@@ -65,14 +46,14 @@ def _standstill(run: Any) -> Iterator[str]:
 
 
 def _past(run: Any) -> Iterator[str]:
-    yield f"{_clock(run.created_at)}  created"
+    yield f"{clock_time(run.created_at)}  created"
     attempts = attempts_of(run.id)
     if len(attempts) > _SHOWN:
         yield f"... {len(attempts) - _SHOWN} attempts, and then"
     for attempt in attempts[-_SHOWN:]:
         number = f" (attempt {attempt.number})" if attempt.number > 1 else ""
-        first_line = attempt.detail.strip().splitlines()[:1]
-        yield f"{_clock(attempt.finished_at)}  {attempt.step}{number}: {attempt.outcome} {''.join(first_line)}".rstrip()
+        first_line = "".join(attempt.detail.strip().splitlines()[:1])
+        yield f"{clock_time(attempt.finished_at)}  {attempt.step}{number}: {attempt.outcome} {first_line}".rstrip()
 
 
 def _signals(run: Any) -> Iterator[str]:
@@ -109,19 +90,9 @@ def _left_lying(run: Any) -> Iterator[str]:
     for signal in others[-_SHOWN_SIGNALS:]:
         to = f" to run {signal.run_id}" if signal.run_id is not None else ""
         key = f" with key {signal.key!r}" if signal.key is not None else ""
-        yield f"nobody took signal {signal.name!r}{key}{to}, sent at {_clock(signal.sent_at)}"
+        yield f"nobody took signal {signal.name!r}{key}{to}, sent at {clock_time(signal.sent_at)}"
 
 
 def _indented(lines: Iterator[str]) -> Iterator[str]:
     for line in lines:
         yield "  " + line.replace("\n", "\n  ")
-
-
-def _clock(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _when(at: datetime) -> str:
-    ahead = at - datetime.now(UTC)
-    distance = f"in {ahead}" if ahead.total_seconds() >= 0 else f"{-ahead} ago"
-    return f"{_clock(at)} UTC ({distance})"
