@@ -9,12 +9,13 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from automation.events import registry
+from automation.events import declaring, registry
 from automation.events.callbacks import on_event, on_event_cancelled
 from automation.events.definitions import EventDefinition
-from automation.events.models import Event, EventDelivery
+from automation.events.models import DeclarationState, Event, EventDelivery
+from automation.events.ports import wiring
 from automation.events.services import event_processor
-from tests.doubles import RecordingSubscriber, subscribed
+from tests.doubles import RecordingDispatcher, RecordingSubscriber, subscribed
 from tests.hotel.models import Ledger, Reservation
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -259,10 +260,13 @@ def test_call_parked_for_another_phase_stays_parked(clock, callbacks):
     assert len([one for one in found if "UPDATE" in one["sql"]]) <= 1, "it does not go to and fro at each look"
 
 
-def test_subscriber_with_a_changed_fingerprint_hears_again_of_what_lies_ahead(clock):
-    class Derived(RecordingSubscriber):
-        fingerprint = "one"
+class Derived(RecordingSubscriber):
+    """Its fingerprint stands for a release: whatever is changed in the code."""
 
+    fingerprint = "one"
+
+
+def test_subscriber_with_a_changed_fingerprint_hears_again_of_what_lies_ahead(clock):
     with subscribed(Derived()) as subscriber:
         book_in(clock, hours=5)
         event_processor.process_due_events()
@@ -309,6 +313,90 @@ def test_sync_events_of_some_models_takes_nothing_back(clock):
     with subscribed(Deriving()) as subscriber:
         call_command("sync_events", Reservation._meta.label, stdout=StringIO())
     assert subscriber.heard == []
+
+
+def released(subscriber, fingerprint):
+    """Let a process of this release look once."""
+    subscriber.fingerprint = fingerprint
+    event_processor.process_due_events(using="default")
+
+
+def test_two_releases_that_poll_in_turn_do_not_keep_each_other_from_catching_up(clock, older_release, settings):
+    settings.AUTOMATION_EVENTS = {"BATCH": 1}
+    for _ in range(declaring.CHUNKS + 5):
+        book_in(clock, hours=5)
+    event_processor.process_due_events()
+    early()
+    for _ in range(8):
+        event_processor.process_due_events()
+        with older_release():
+            event_processor.process_due_events()
+    assert EventDelivery.objects.filter(callback="early", status="pending").count() == declaring.CHUNKS + 5
+
+
+def test_releases_that_poll_in_turn_catch_up_once_each(clock):
+    with subscribed(Derived()) as subscriber:
+        book_in(clock, hours=5)
+        event_processor.process_due_events()
+        subscriber.heard.clear()
+        for _ in range(4):
+            for fingerprint in ("two", "three", "one"):
+                released(subscriber, fingerprint)
+    assert subscriber.kinds() == ["armed", "armed"], "once for the second release, once for the third"
+
+
+def test_release_that_comes_back_catches_up_when_the_other_is_done_and_quiet(clock, settings):
+    settings.AUTOMATION_EVENTS = {"DEPLOY_GRACE": timedelta(minutes=10)}
+    with subscribed(Derived()) as subscriber:
+        book_in(clock, hours=5)
+        event_processor.process_due_events()
+        released(subscriber, "two")
+        subscriber.heard.clear()
+        clock.advance(minutes=9)
+        released(subscriber, "one")
+        assert subscriber.heard == []
+        clock.advance(minutes=1)
+        released(subscriber, "one")
+        assert subscriber.kinds() == ["armed"]
+        released(subscriber, "two")
+        assert subscriber.kinds() == ["armed"], "now the other one waits"
+
+
+def test_release_that_is_rolled_back_after_sync_events_catches_up_at_once_and_once(clock):
+    with subscribed(Derived()) as subscriber:
+        book_in(clock, hours=5)
+        event_processor.process_due_events()
+        subscriber.fingerprint = "two"
+        call_command("sync_events", verbosity=0)
+        subscriber.heard.clear()
+        for fingerprint in ("one", "two", "one"):
+            released(subscriber, fingerprint)
+    assert subscriber.kinds() == ["armed"]
+
+
+def test_catching_up_asks_for_another_look_at_once_only_where_it_goes_on(clock, settings):
+    """Else two releases that ask in turn would keep the executor busy without end."""
+    settings.AUTOMATION_EVENTS = {"BATCH": 1}
+    dispatcher = RecordingDispatcher()
+    with subscribed(Derived()) as subscriber, wiring.override(dispatcher=dispatcher):
+        for _ in range(declaring.CHUNKS + 5):
+            book_in(clock, hours=5)
+        event_processor.process_due_events()
+        asked = {}
+        for turn, fingerprint in enumerate(["two", "one", "two"]):
+            dispatcher.hints.clear()
+            released(subscriber, fingerprint)
+            asked[turn] = clock.now() in dispatcher.hints
+    assert asked == {0: False, 1: False, 2: True}
+
+
+def test_process_that_is_overtaken_while_it_catches_up_leaves_the_state_to_the_other(clock):
+    with subscribed(Derived()) as subscriber:
+        book_in(clock, hours=5)
+        event_processor.process_due_events()
+        subscriber.armed = lambda *_, **__: DeclarationState.objects.update(fingerprint="of another release")
+        released(subscriber, "two")
+    assert DeclarationState.objects.get().fingerprint == "of another release"
 
 
 def test_failing_catch_up_does_not_hold_up_what_is_due(clock, monkeypatch):

@@ -33,6 +33,8 @@ class Configuration:
     """The share of a delay that is added at random, between 0 and 1."""
     missing_grace: timedelta = timedelta(seconds=60)
     """How long a row that this process cannot judge (code not deployed yet, a subscriber that raised) is left alone."""
+    deploy_grace: timedelta = timedelta(minutes=15)
+    """How long processes of a release leave alone what a newer one has brought in line; longer than a deploy takes."""
     batch: int = 500
     """Rows per statement, at most 500."""
     databases: tuple[str, ...] | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.apps import apps
@@ -20,7 +20,7 @@ from automation.events.announcing import announce, announcements
 from automation.events.callbacks import EventPhase, callback_registry
 from automation.events.conf import conf
 from automation.events.databases import may_hold
-from automation.events.lifecycle.reconcile import News
+from automation.events.lifecycle.reconcile import News, later
 from automation.events.lifecycle.status import EventStatus
 from automation.events.models import DeclarationState, Event
 from automation.events.ports.subscriber import Fingerprinted
@@ -42,24 +42,26 @@ def fingerprint() -> str:
 
 
 def catch_up(*, using: str) -> bool:
-    """Add what a changed declaration makes missing, a few chunks at a time; return whether there is more to do.
+    """Add what a changed declaration makes missing, a few chunks at a time; return whether to go on at once.
 
     The first process ever to look notes the declarations as they are: adopting existing data is `sync_events`' task.
+    A release that has just taken over goes on at the next look, so that several cannot keep the executor busy.
     """
-    state = DeclarationState.objects.using(using).filter(pk=NAME).first()
-    current = fingerprint()
+    state, current = DeclarationState.objects.using(using).filter(pk=NAME).first(), fingerprint()
     if state is None:
         note_as_current(using=using)
         return False
-    if state.fingerprint == current and state.finished_at is not None:
+    taken_over = state.fingerprint != current
+    if taken_over and not _take_over(state, current, using=using):
         return False
-    cursor = state.cursor if state.fingerprint == current else None
+    if not taken_over and state.finished_at is not None:
+        return False
+    cursor = None if taken_over else state.cursor
     for _ in range(CHUNKS):
         cursor = _next_chunk(cursor or {"stage": 0, "after": None}, using=using)
-        _note(current, cursor, using=using)
-        if cursor is None:
+        if not _note_progress(current, cursor, using=using) or cursor is None:
             return False
-    return True
+    return not taken_over
 
 
 def derive_all(*, using: str) -> None:
@@ -70,21 +72,53 @@ def derive_all(*, using: str) -> None:
 
 
 def note_as_current(*, using: str) -> None:
-    """Note that the stored rows are in line with what this process declares."""
-    _note(fingerprint(), None, using=using)
+    """Note that the stored rows are in line with what this process declares.
 
-
-def _note(current: str, cursor: dict[str, Any] | None, *, using: str) -> None:
+    No release waits for what a person has done: one that is rolled back brings back at once what this one withdrew.
+    """
     now = wiring.clock.now()
     DeclarationState.objects.using(using).update_or_create(
         pk=NAME,
         defaults={
-            "fingerprint": current,
-            "cursor": cursor,
-            "finished_at": now if cursor is None else None,
+            "fingerprint": fingerprint(),
+            "superseded": [],
+            "cursor": None,
+            "finished_at": now,
             "updated_at": now,
         },
     )
+
+
+def _take_over(state: DeclarationState, current: str, *, using: str) -> bool:
+    """Begin to bring the rows in line with this process; return False where another release is to be left at it.
+
+    While a deploy is under way processes of two releases look in turn. If each began anew whenever it found the other's
+    declarations, neither would come to an end: the one that was replaced waits until the other has been done for a
+    while. By then it is either gone, or what is deployed again.
+    """
+    now = wiring.clock.now()
+    if current in state.superseded and _is_recent(state, now=now):
+        return False
+    taken = DeclarationState.objects.using(using).filter(pk=NAME, fingerprint=state.fingerprint)
+    superseded = _superseded(state, by=current, now=now)
+    return bool(taken.update(fingerprint=current, superseded=superseded, cursor=None, finished_at=None, updated_at=now))
+
+
+def _superseded(state: DeclarationState, *, by: str, now: datetime) -> list[str]:
+    """Return which fingerprints were replaced not long ago, when `by` is the one that counts from now on."""
+    earlier = state.superseded if _is_recent(state, now=now) else []
+    return [one for one in dict.fromkeys([state.fingerprint, *earlier]) if one != by]
+
+
+def _is_recent(state: DeclarationState, *, now: datetime) -> bool:
+    return now < later(state.updated_at, conf().deploy_grace)
+
+
+def _note_progress(current: str, cursor: dict[str, Any] | None, *, using: str) -> bool:
+    """Note how far the catching up has come; return False when another release has taken over meanwhile."""
+    now = wiring.clock.now()
+    mine = DeclarationState.objects.using(using).filter(pk=NAME, fingerprint=current)
+    return bool(mine.update(cursor=cursor, finished_at=now if cursor is None else None, updated_at=now))
 
 
 def _next_chunk(cursor: dict[str, Any], *, using: str) -> dict[str, Any] | None:

@@ -181,6 +181,7 @@ class DeclarationState(models.Model):
 
     name = models.CharField(max_length=64, primary_key=True)
     fingerprint = models.CharField(max_length=64)
+    superseded = models.JSONField(default=list)
     cursor = models.JSONField(null=True)
     finished_at = InstantField(null=True)
     updated_at = InstantField()

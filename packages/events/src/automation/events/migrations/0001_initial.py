@@ -20,6 +20,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('name', models.CharField(max_length=64, primary_key=True, serialize=False)),
                 ('fingerprint', models.CharField(max_length=64)),
+                ('superseded', models.JSONField(default=list)),
                 ('cursor', models.JSONField(null=True)),
                 ('finished_at', automation.events.moments.InstantField(null=True)),
                 ('updated_at', automation.events.moments.InstantField()),
