@@ -443,3 +443,22 @@ def test_due_gives_what_must_be_looked_at(clock):
     book_in(clock, hours=1)
     assert not Event.objects.due(clock.now()).exists()
     assert Event.objects.due(clock.now() + HOUR).count() == 1
+
+
+@pytest.mark.parametrize("bounds", [{"from_date": START - HOUR}, {"to_date": START + HOUR}], ids=["from", "to"])
+def test_scheduled_events_without_a_date_lie_between_no_bounds(clock, bounds):
+    Reservation.objects.create(status="confirmed")
+    assert [one.event_name for one in Event.objects.get_events(**bounds)] == ["reservation_confirmed"]
+    assert Event.objects.get_due_events(**bounds) == []
+    assert len(Event.objects.get_events()) == 2
+    assert [one.event_name for one in Event.objects.get_due_events()] == ["checkin_due"]
+
+
+def test_get_due_events_gives_the_scheduled_ones_between_the_bounds(clock):
+    for hours in (1, 2, 3):
+        Reservation.objects.create(status="confirmed", checkin_at=clock.now() + hours * HOUR)
+    found = Event.objects.get_due_events(clock.now() + HOUR, clock.now() + 2 * HOUR, EventStatus.PENDING)
+    assert [(one.event_name, one.at - clock.now()) for one in found] == [
+        ("checkin_due", HOUR),
+        ("checkin_due", 2 * HOUR),
+    ]

@@ -51,14 +51,16 @@ class EventQuerySet(models.QuerySet["Event"]):
     ) -> list[Event]:
         """Return the events whose condition holds now, by time; both bounds count.
 
-        The time of a scheduled event is `at`, that of an immediate one is when its row was made. Events whose entity
-        no longer exists are left out.
+        The time of a scheduled event is `at`, that of an immediate one is when its row was made. A scheduled event
+        without a date lies between no bounds. Events whose entity no longer exists are left out.
         """
         from automation.events.entities import currently_valid
 
-        return currently_valid(
-            self._between(from_date, to_date, status), include_immediate=include_immediate, using=self.db
-        )
+        rows = self._between(from_date, to_date, status)
+        valid = currently_valid(rows, include_immediate=include_immediate, using=self.db)
+        if from_date is None and to_date is None:
+            return valid
+        return [event for event in valid if event.at is not None or event.is_immediate]
 
     def get_due_events(
         self,
