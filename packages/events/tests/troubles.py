@@ -120,6 +120,41 @@ def beside(*works):
         raise failed[0]
 
 
+DEADLOCKS = {
+    "postgresql": {"deadlock": "DO $$ BEGIN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END $$"},
+    "mysql": {
+        "deadlock": "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'Deadlock found'",
+        "changed": "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1020, MESSAGE_TEXT = 'Record has changed'",
+    },
+}
+
+
+def deadlocks():
+    """Return the ways in which this database takes a statement back for the sake of another transaction."""
+    return sorted(DEADLOCKS.get(connection.vendor, ()))
+
+
+@contextmanager
+def taken_back(kind, matching):
+    """Let the server refuse the first statement that `matching` accepts, as if it had met another transaction.
+
+    A deadlock of MariaDB's undoes the whole transaction, unlike any other error there.
+    """
+    met = []
+
+    def refuse(execute, sql, params, many, context):
+        if not met and matching(sql, params):
+            met.append(sql)
+            if kind == "deadlock" and connection.vendor == "mysql":
+                connection.connection.rollback()
+            return execute(DEADLOCKS[connection.vendor][kind], None, many, context)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        yield
+    assert met, "no statement was refused"
+
+
 @contextmanager
 def _between(before, after):
     if before is not None:

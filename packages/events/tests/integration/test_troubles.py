@@ -11,7 +11,18 @@ from automation.events.models import Event, EventDelivery, EventStatus
 from automation.events.services import event_processor
 from tests.hotel.models import Ledger, Reservation
 from tests.processes import wait_until
-from tests.troubles import beside, full_disk, held, impatient, read_only, stop_writing, waiting, writing_again
+from tests.troubles import (
+    beside,
+    deadlocks,
+    full_disk,
+    held,
+    impatient,
+    read_only,
+    stop_writing,
+    taken_back,
+    waiting,
+    writing_again,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -177,5 +188,35 @@ def test_full_disk_takes_each_save_whole_or_not_at_all_and_nothing_owed_is_lost(
         with suppress(OperationalError):
             process()
         assert not entries() - owed(), "nothing is done twice"
+    go_on(clock)
+    everything_was_done_once()
+
+
+def updates(table, column):
+    """Return what accepts the statements that change this column."""
+    return lambda sql, params: sql.startswith("UPDATE") and table in sql.split("SET")[0] and column in sql
+
+
+def inserts(table):
+    return lambda sql, params: sql.startswith("INSERT") and table in sql
+
+
+@pytest.mark.skipif(not deadlocks(), reason="one writer at a time meets nobody")
+@pytest.mark.parametrize("kind", deadlocks())
+@pytest.mark.parametrize(
+    "matching",
+    [
+        pytest.param(updates(EVENTS, "occurred_at"), id="event"),
+        pytest.param(inserts(DELIVERIES), id="calls"),
+        pytest.param(updates(DELIVERIES, "claim_expires_at"), id="claim"),
+        pytest.param(inserts("hotel_ledger"), id="callback"),
+        pytest.param(updates(DELIVERIES, "finished_at"), id="completion"),
+    ],
+)
+def test_processor_that_meets_a_deadlock_goes_on_with_the_next_and_does_that_one_later(clock, kind, matching):
+    confirm_many(clock, 3)
+    with taken_back(kind, matching):
+        process()
+    assert sum(one.startswith("checkin_due") for one in entries()) >= 2
     go_on(clock)
     everything_was_done_once()

@@ -74,11 +74,11 @@ def make(delivery: EventDelivery, *, using: str) -> bool:
         _park(delivery, using=using)
         return False
     try:
-        begins = _may_begin(delivery, using=using)
-    except Exception as error:  # noqa: BLE001 - a subscriber may raise anything; one call must not stop the others
+        begins = _may_begin(delivery, using=using) and _claim(delivery, using=using)
+    except Exception as error:  # noqa: BLE001 - a subscriber or a deadlock; one call must not stop the others
         _put_off(delivery, error, using=using)
         return False
-    if not begins or not _claim(delivery, using=using):
+    if not begins:
         return False
     try:
         fault("callback.after_claim", delivery.callback)
@@ -104,12 +104,12 @@ def _may_begin(delivery: EventDelivery, *, using: str) -> bool:
 
 
 def _put_off(delivery: EventDelivery, error: Exception, *, using: str) -> None:
-    """Leave a call for a while whose event could not be looked at. It has not begun, so its `error` stays empty."""
+    """Leave a call for a while that could be neither judged nor claimed. It has not begun: its `error` stays empty."""
     logger.error("Delivery %s could not begin.", delivery.pk, exc_info=error, extra={"delivery_id": str(delivery.pk)})
     rows = EventDelivery.objects.using(using).filter(pk=delivery.pk, status=DeliveryStatus.PENDING)
     rows.filter(attempts=delivery.attempts, next_at=delivery.next_at).update(
         next_at=later(wiring.clock.now(), conf().missing_grace),
-        why=f"looking at its event failed, and is tried again: {failure_text(error)}",
+        why=f"it could not begin, and is tried again: {failure_text(error)}",
     )
 
 
