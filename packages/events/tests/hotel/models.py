@@ -314,3 +314,35 @@ class Code(models.Model):
         EventDefinition("code_after", condition=Q(plain__gt="a")),
         EventDefinition("code_is", condition=Q(loose="nl")),
     ]
+
+
+class Ward(models.Model):
+    """Has a manager, and none that is called `objects`."""
+
+    opens_at = models.DateTimeField(null=True)
+    open = models.BooleanField(default=False)
+
+    everything = models.Manager()
+
+    events = [
+        EventDefinition("ward_opened", condition=Q(open=True)),
+        EventDefinition("ward_opens", date_field="opens_at", condition=lambda w: w.open),
+    ]
+
+
+def is_listed(badge):
+    if badge.name == "wrong":
+        return Plain.objects.using("other").extra(where=["no_such_column = 1"]).exists()
+    return Plain.objects.using("other").filter(name=badge.name).exists()
+
+
+class Badge(models.Model):
+    """Its condition asks another database."""
+
+    name = models.CharField(max_length=20)
+    at = models.DateTimeField(null=True)
+
+    events = [
+        EventDefinition("badge_listed", condition=is_listed),
+        EventDefinition("badge_due", date_field="at", condition=is_listed),
+    ]

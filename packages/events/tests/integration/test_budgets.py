@@ -9,6 +9,7 @@ from automation.events import keys
 from automation.events.callbacks import on_event
 from automation.events.models import Event, EventDelivery
 from automation.events.services import event_processor
+from tests.conftest import START
 from tests.counting import counted
 from tests.hotel.models import Plain, Reservation, Wide1, Wide5, Wide20
 
@@ -196,6 +197,63 @@ def test_poll_costs_what_is_due_not_what_is_pending(clock):
         plan = Event.objects.due(clock.now())[:500].explain()
         assert "automation_event_due" in plan, plan
         assert "Seq Scan" not in plan, plan
+
+
+def fill_history(count):
+    """Insert rows of events that have occurred, each with a call that was made."""
+    past = START - 100 * HOUR
+    label = Wide5._meta.label_lower
+    events = [
+        Event(
+            event_name="wide_1",
+            entity_type=label,
+            entity_id=str(number),
+            current_key=keys.current_key(label, str(number), "wide_1"),
+            status="occurred",
+            at=past,
+            occurred_at=past,
+            settled_at=past,
+            created_at=past,
+            updated_at=past,
+        )
+        for number in range(-count, 0)
+    ]
+    Event.objects.bulk_create(events, batch_size=2000)
+    calls = [
+        EventDelivery(
+            event=event,
+            key=f"made {event.entity_id}",
+            callback="made",
+            phase="occurred",
+            offset=timedelta(0),
+            due_at=past,
+            status="delivered",
+            attempts=1,
+            created_at=past,
+            finished_at=past,
+        )
+        for event in events
+    ]
+    EventDelivery.objects.bulk_create(calls, batch_size=2000)
+
+
+def test_poll_costs_the_same_beside_much_history(clock):
+    """As many statements beside many settled rows as beside none, and not one of them reads through the history."""
+    on_event("wide_0", Wide5._meta.label_lower, name="seen")(lambda event: None)
+    few = statements_of_a_poll(clock)
+    fill_history(20_000 if connection.vendor == "postgresql" else 2_000)
+    assert statements_of_a_poll(clock) == few
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE automation_events_event, automation_events_eventdelivery")
+            fill(Wide5, "wide_0", 10, clock.now())
+            with counted() as found:
+                event_processor.process_due_events()
+            for sql in found.on("automation_events_event"):
+                if sql.startswith(("SELECT", "UPDATE")):
+                    cursor.execute(f"EXPLAIN {sql}")
+                    plan = "\n".join(line for (line,) in cursor.fetchall())
+                    assert "Seq Scan on automation_events_event" not in plan, f"{sql}\n{plan}"
 
 
 def test_poll_of_many_due_stays_within_its_budget(clock):

@@ -5,7 +5,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 
 from automation.events import databases
 from automation.events.callbacks import on_event
@@ -13,7 +13,7 @@ from automation.events.declaring import fingerprint
 from automation.events.models import DeclarationState, Event, EventDelivery
 from automation.events.services import event_processor
 from tests.doubles import RecordingSubscriber, subscribed
-from tests.hotel.models import Ledger, Reservation
+from tests.hotel.models import Badge, Ledger, Plain, Reservation
 from tests.undoing import rolled_back
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -179,3 +179,25 @@ def test_sync_reads_and_writes_where_the_model_is_written(settings):
     assert Event.objects.sync(Reservation.objects.all()).created == 2
     assert Event.objects.using("default").count() == 2
     assert not Event.objects.using("other").exists()
+
+
+def test_condition_may_ask_another_database(clock):
+    Plain.objects.using("other").create(name="listed")
+    badges = [Badge.objects.create(name=name, at=clock.now() + HOUR) for name in ("listed", "unlisted")]
+    assert [one.is_valid for one in Event.objects.for_entity(badges[0])] == [True, True]
+    clock.advance(hours=1)
+    event_processor.process_due_events()
+    occurred = Event.objects.filter(status="occurred").values_list("event_name", "entity_id")
+    listed = str(badges[0].pk)
+    assert sorted(occurred) == [("badge_due", listed), ("badge_listed", listed)]
+
+
+def test_condition_that_fails_on_another_database_is_parked_and_harms_no_save(clock):
+    with transaction.atomic(), transaction.atomic(using="other"):
+        badge = Badge.objects.create(name="wrong", at=clock.now())
+        Plain.objects.using("other").create(name="kept")
+    event_processor.process_due_events()
+    assert Plain.objects.using("other").get().name == "kept"
+    for event in Event.objects.for_entity(badge):
+        assert event.status == "pending"
+        assert "no_such_column" in event.error

@@ -1,10 +1,12 @@
 """All the ways to declare, and all kinds of keys."""
 
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core import serializers
+from django.core.management import call_command
 from django.db import connection, transaction
 
 from automation.events import muted
@@ -28,6 +30,7 @@ from tests.hotel.models import (
     Silent,
     Task,
     Visit,
+    Ward,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -168,6 +171,23 @@ def test_soft_delete_manager_does_not_hide_the_entity():
     event = Event.objects.for_entity(note).get()
     assert event.status == EventStatus.OCCURRED
     assert event.entity == note
+
+
+def test_model_without_a_manager_called_objects_is_like_any_other(clock):
+    ward = Ward.everything.create(opens_at=clock.now() + timedelta(hours=1))
+    Ward.everything.filter(pk=ward.pk).update(open=True)
+    call_command("sync_events", "hotel.Ward", stdout=StringIO())
+    assert Event.objects.for_entity(ward).get(event_name="ward_opened").status == EventStatus.OCCURRED
+    clock.advance(hours=1)
+    assert event_processor.process_due_events()["events_processed"] == 1
+    assert [one.entity for one in Event.objects.get_events()] == [ward, ward]
+
+    ward.refresh_from_db()
+    ward.delete()
+    assert not Event.objects.current().exists()
+    clock.advance(days=31)
+    event_processor.cleanup_old_events()
+    assert not Event.objects.exists()
 
 
 def test_relation_or_field_called_events_is_left_alone(django_assert_num_queries):
