@@ -121,14 +121,10 @@ def packed(one: Announcement) -> dict[str, Any]:
     }
 
 
-def relay(name: str, data: Mapping[str, Any]) -> bool:
-    """Tell the subscriber `name` what a delivery carries; False when this process does not have that subscriber."""
-    subscriber = next((one for one in wiring.subscribers if one.name == name), None)
-    if subscriber is None:
-        return False
+def relay(subscriber: Subscriber, data: Mapping[str, Any]) -> None:
+    """Tell a subscriber on another database what a delivery carries."""
     told = Announcement(news=News(data["news"]), occurrence=_unpacked(data), again=bool(data.get("again")))
     tell(subscriber, [told], using=subscriber.alias or "default")
-    return True
 
 
 def _unpacked(data: Mapping[str, Any]) -> Occurrence:

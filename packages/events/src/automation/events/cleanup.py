@@ -15,6 +15,7 @@ from automation.events.conf import conf
 from automation.events.entities import existing_ids
 from automation.events.lifecycle.status import DeliveryStatus, EventStatus
 from automation.events.models import Event, EventDelivery
+from automation.events.rows import as_read
 
 __all__ = ["Cleaned", "clean_up"]
 
@@ -81,7 +82,7 @@ def _delete(events: Sequence[Event], *, using: str) -> int:
         return 0
     with transaction.atomic(using=using):
         # Only as they were read: a row that was settled anew meanwhile is not old history.
-        rows = Event.objects.using(using).filter(_as_read(events))
+        rows = Event.objects.using(using).filter(as_read(events))
         ids = list(rows.values_list("pk", flat=True))
         EventDelivery.objects.using(using).filter(event_id__in=ids)._raw_delete(using)
         gone: QuerySet[Event] = Event.objects.using(using).filter(pk__in=ids)
@@ -92,16 +93,9 @@ def _empty(events: Sequence[Event], *, using: str) -> int:
     if not events:
         return 0
     with transaction.atomic(using=using):
-        rows = Event.objects.using(using).filter(_as_read(events))
+        rows = Event.objects.using(using).filter(as_read(events))
         ids = list(rows.values_list("pk", flat=True))
         EventDelivery.objects.using(using).filter(event_id__in=ids)._raw_delete(using)
         # Without `settled_at` the next clean-up does not look at it again; when it becomes history it gets a new one.
         marks = rows.filter(pk__in=ids)  # not what was armed again just now: that is history with a time of its own
         return int(marks.update(payload=None, about=None, error="", entity_data=None, settled_at=None))
-
-
-def _as_read(events: Sequence[Event]) -> Q:
-    guard = Q()
-    for revision in sorted({event.revision for event in events}):
-        guard |= Q(revision=revision, pk__in=[event.pk for event in events if event.revision == revision])
-    return guard

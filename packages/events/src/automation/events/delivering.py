@@ -152,7 +152,7 @@ def _relay(delivery: EventDelivery) -> None:
     """Carry a change over to a subscriber's database; it comes at least once, and the subscriber is idempotent."""
     subscriber = next(one for one in wiring.subscribers if one.name == delivery.callback)
     with transaction.atomic(using=subscriber.alias):
-        relay(subscriber.name, delivery.data or {})
+        relay(subscriber, delivery.data or {})
     _complete(delivery, using=delivery._state.db or "default")
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "is_valid",
     "read_entities",
     "read_entity",
+    "read_for",
 ]
 
 TRUTH = "automation_truth_"
@@ -70,6 +71,22 @@ def _read(model: type[Model], keys: Sequence[Any], asked: Sequence[Declared], *,
     return {
         str(row.pk): Fresh(instance=row, truths={one.name: bool(getattr(row, alias)) for alias, one in aliases.items()})
         for row in rows
+    }
+
+
+def read_for(events: Iterable[Event], *, using: str) -> dict[tuple[str, str], Fresh]:
+    """Read the entities of these events, in one statement for each model, by their types and keys."""
+    wanted: dict[tuple[str, type[Model]], tuple[set[str], dict[str, Declared]]] = {}
+    for event in events:
+        declared = definitions_for(event.entity_type, event.event_name)
+        if declared is not None:
+            ids, names = wanted.setdefault((event.entity_type, declared.model), (set(), {}))
+            ids.add(event.entity_id)
+            names[declared.name] = declared
+    return {
+        (entity_type, entity_id): fresh
+        for (entity_type, model), (ids, names) in wanted.items()
+        for entity_id, fresh in read_entities(model, ids, names.values(), using=using).items()
     }
 
 
@@ -130,7 +147,7 @@ def is_valid(event: Event) -> bool:
 def currently_valid(rows: EventQuerySet, *, include_immediate: bool, using: str) -> list[Event]:
     """Return the events among `rows` whose entity exists and whose condition holds, by time."""
     events = list(rows)
-    fresh = _read_for(events, using=using)
+    fresh = read_for(events, using=using)
     valid = []
     for event in events:
         declared = definitions_for(event.entity_type, event.event_name)
@@ -179,21 +196,6 @@ def _key(model: type[Model], entity_id: str) -> Any:
         return model._meta.pk.to_python(entity_id)
     except ValidationError:
         return None
-
-
-def _read_for(events: Iterable[Event], *, using: str) -> dict[tuple[str, str], Fresh]:
-    wanted: dict[tuple[str, type[Model]], tuple[set[str], dict[str, Declared]]] = {}
-    for event in events:
-        declared = definitions_for(event.entity_type, event.event_name)
-        if declared is not None:
-            ids, names = wanted.setdefault((event.entity_type, declared.model), (set(), {}))
-            ids.add(event.entity_id)
-            names[declared.name] = declared
-    return {
-        (entity_type, entity_id): fresh
-        for (entity_type, model), (ids, names) in wanted.items()
-        for entity_id, fresh in read_entities(model, ids, names.values(), using=using).items()
-    }
 
 
 def _holds(declared: Declared, instance: Model, *, using: str, known: bool | None = None) -> bool:

@@ -24,7 +24,7 @@ from automation.events.ports.wiring import wiring
 if TYPE_CHECKING:
     from automation.events.models import Event, EventDelivery
 
-__all__ = ["Told", "after_commit", "held", "postponed"]
+__all__ = ["Told", "after_commit", "held", "is_handed_over", "postponed"]
 
 logger = logging.getLogger("automation.events")
 
@@ -88,6 +88,11 @@ def after_commit(*, events: Sequence[UUID], deliveries: Sequence[UUID], told: Se
         transaction.on_commit(partial(_follow, work), using=using, robust=True)
 
 
+def is_handed_over(delivery: EventDelivery) -> bool:
+    """Return whether an executor was given this call, so that this process does not make it."""
+    return delivery.background and wiring.dispatcher is not None
+
+
 def _follow(work: _Work) -> None:
     _local.queue.append(work)
     if _local.draining:
@@ -123,7 +128,7 @@ def _do(work: _Work, *, out_of_time: Callable[[], bool]) -> None:
         _, left = deliver(due, using=work.using, stop=stop)
         with postponed():
             due = occur(work.events, using=work.using) if work.events else []
-        left = left or deliver([one for one in due if not _is_handed_over(one)], using=work.using, stop=stop)[1]
+        left = left or deliver([one for one in due if not is_handed_over(one)], using=work.using, stop=stop)[1]
     except Exception:  # the rows are stored and due; the user's save has committed and must not fail now
         logger.exception("The work after a commit failed; the processor will do it.")
         left = True
@@ -135,10 +140,6 @@ def _leave(work: _Work) -> None:
     """Leave the rest to the processor, and tell an executor that there is something to do."""
     if wiring.dispatcher is not None and wiring.dispatcher.horizon:
         wiring.dispatcher.hint(wiring.clock.now(), using=work.using)
-
-
-def _is_handed_over(delivery: EventDelivery) -> bool:
-    return delivery.background and wiring.dispatcher is not None
 
 
 def _send(work: _Work) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.contenttypes.models import ContentType
@@ -122,12 +121,6 @@ class Event(models.Model):
         from automation.events.marking import mark_as_occurred
 
         return mark_as_occurred(self)
-
-    @property
-    def event_created_at(self) -> datetime:
-        """When the row was made."""
-        created_at: datetime = self.created_at
-        return created_at
 
 
 class EventDelivery(models.Model):

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["is_muted", "muted"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-ModelRef = "type[Model] | str"
 
 _everything: frozenset[str] = frozenset({"*"})
 _hushed: ContextVar[frozenset[str]] = ContextVar("automation_events_muted", default=frozenset())

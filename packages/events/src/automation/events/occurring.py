@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import F
 
 from automation.events.conf import conf
-from automation.events.entities import Fresh, hold_entities, read_entities
+from automation.events.entities import Fresh, hold_entities, read_for
 from automation.events.errors import StaleEvent
 from automation.events.faults import fault
 from automation.events.guarded import failure_text
@@ -117,27 +117,17 @@ def _held(events: Sequence[Event], *, using: str) -> list[Event]:
 
 
 def _judge(events: Sequence[Event], *, using: str, now: datetime) -> list[Decision]:
-    declared = {event: definitions_for(event.entity_type, event.event_name) for event in events}
-    fresh = _read(declared, using=using)
+    fresh = read_for(events, using=using)
     return [
-        _decide(event, declared[event], fresh.get((event.entity_type, event.entity_id)), using=using, now=now)
+        _decide(
+            event,
+            definitions_for(event.entity_type, event.event_name),
+            fresh.get((event.entity_type, event.entity_id)),
+            using=using,
+            now=now,
+        )
         for event in events
     ]
-
-
-def _read(declared: dict[Event, Declared | None], *, using: str) -> dict[tuple[str, str], Fresh]:
-    """Read the entities of these events, in one statement for each model."""
-    by_model: dict[tuple[str, type], list[Event]] = {}
-    for event, one in declared.items():
-        if one is not None:
-            by_model.setdefault((event.entity_type, one.model), []).append(event)
-    found: dict[tuple[str, str], Fresh] = {}
-    for (entity_type, model), events in by_model.items():
-        definitions = {one.name: one for event in events if (one := declared[event]) is not None}
-        ids = {event.entity_id for event in events}
-        for entity_id, fresh in read_entities(model, ids, definitions.values(), using=using).items():
-            found[entity_type, entity_id] = fresh
-    return found
 
 
 def _decide(event: Event, declared: Declared | None, fresh: Fresh | None, *, using: str, now: datetime) -> Decision:

@@ -16,7 +16,7 @@ from automation.events.callbacks import EventPhase, callback_registry
 from automation.events.conf import conf
 from automation.events.declaring import catch_up
 from automation.events.delivering import deliver
-from automation.events.inline import postponed
+from automation.events.inline import is_handed_over, postponed
 from automation.events.lifecycle.status import DeliveryStatus, EventStatus
 from automation.events.models import Event, EventDelivery
 from automation.events.moments import InstantField
@@ -80,7 +80,7 @@ def _let_occur(*, using: str, stop: Stop) -> Tally:
     for events in _due(Event.objects.using(using).filter(status=EventStatus.PENDING)):
         with postponed():
             occurred, due = look_at(events, using=using)
-        delivered, stopped = deliver([one for one in due if not _is_handed_over(one)], using=using, stop=stop)
+        delivered, stopped = deliver([one for one in due if not is_handed_over(one)], using=using, stop=stop)
         tally += Tally(found=len(events), occurred=occurred, delivered=delivered)
         if stopped or stop():
             break
@@ -147,10 +147,6 @@ def _hint(*, using: str, at_once: bool, idle: bool) -> None:
         moment = now + BUSY
     if moment is not None and moment <= now + dispatcher.horizon:
         dispatcher.hint(max(moment, now), using=using)
-
-
-def _is_handed_over(delivery: EventDelivery) -> bool:
-    return delivery.background and wiring.dispatcher is not None
 
 
 def _earliest(rows: QuerySet[Any]) -> datetime | None:

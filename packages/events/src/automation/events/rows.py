@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from automation.events.lifecycle.status import EventStatus
 from automation.events.models import Event
 from automation.events.registry import Declared
 
-__all__ = ["batches", "insert_rows", "new_row", "state_of", "update_rows", "values_of"]
+__all__ = ["as_read", "batches", "insert_rows", "new_row", "state_of", "update_rows", "values_of"]
 
 T = TypeVar("T")
 
@@ -95,6 +95,17 @@ def update_rows(changes: Mapping[Event, Mapping[str, Any]], *, using: str) -> No
         event.revision += 1
 
 
+def as_read(events: Iterable[Event]) -> Q:
+    """Return the guard: these rows, at the revisions at which they were read."""
+    by_revision = defaultdict(list)
+    for event in events:
+        by_revision[event.revision].append(event.pk)
+    guard = Q()
+    for revision, ids in sorted(by_revision.items()):
+        guard |= Q(revision=revision, pk__in=ids)
+    return guard
+
+
 def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Yield `items` in pieces of at most `size`."""
     for start in range(0, len(items), size):
@@ -118,21 +129,10 @@ def _update(changed: Mapping[Event, Mapping[str, Any]], *, using: str) -> None:
         name: _column(name, {event: values.get(name, getattr(event, name)) for event, values in changed.items()}, using)
         for name in names
     }
-    rows = Event.objects.using(using).filter(_as_read(changed))
+    rows = Event.objects.using(using).filter(as_read(changed))
     written = rows.update(**columns, revision=F("revision") + 1)
     if written != len(changed):
         raise StaleEvent(f"{len(changed) - written} of {len(changed)} events were changed by somebody else meanwhile.")
-
-
-def _as_read(events: Mapping[Event, Any]) -> Q:
-    """Return the guard: these rows, at the revisions at which they were read."""
-    by_revision = defaultdict(list)
-    for event in events:
-        by_revision[event.revision].append(event.pk)
-    guard = Q()
-    for revision, ids in sorted(by_revision.items()):
-        guard |= Q(revision=revision, pk__in=ids)
-    return guard
 
 
 def _column(name: str, values: Mapping[Event, Any], using: str) -> Any:

@@ -237,7 +237,7 @@ def _follow_up(outcomes: Sequence[_Outcome], due: Sequence[EventDelivery], *, us
     """Arrange for what is due now, and hint at what will be due soon."""
     current = [outcome.event for outcome in outcomes if outcome.event.status == EventStatus.PENDING]
     immediate = [event for event in current if event.is_immediate and event.next_at is not None]
-    handed_over = [one.id for one in due if one.background and wiring.dispatcher is not None]
+    handed_over = [one.id for one in due if inline.is_handed_over(one)]
     if handed_over and wiring.dispatcher is not None:
         wiring.dispatcher.deliver(handed_over, using=using)
     inline.after_commit(

@@ -1,6 +1,6 @@
 """The life of an event as pure functions: values in, decisions out. Nothing here imports Django or reads a clock."""
 
-from automation.events.lifecycle.reconcile import Change, Existing, News, Snapshot, State, Verb, judge, reconcile
+from automation.events.lifecycle.reconcile import Change, News, Snapshot, State, Verb, judge, reconcile
 from automation.events.lifecycle.retry import RetryPolicy
 from automation.events.lifecycle.status import DeliveryStatus, EventStatus
 from automation.events.lifecycle.transitions import TRANSITIONS, Cause, IllegalTransition, advance
@@ -11,7 +11,6 @@ __all__ = [
     "Change",
     "DeliveryStatus",
     "EventStatus",
-    "Existing",
     "IllegalTransition",
     "News",
     "RetryPolicy",

@@ -21,7 +21,6 @@ __all__ = [
     "CONDITION_FALSE",
     "NO_DATE",
     "Change",
-    "Existing",
     "News",
     "Snapshot",
     "State",
@@ -100,9 +99,6 @@ class State:
     error: str = ""
 
 
-Existing = State
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A decision: what to do with the row, what it says then, and what subscribers are told."""
@@ -114,7 +110,7 @@ class Change:
     """The date of an event that is still ahead has changed."""
 
 
-def reconcile(snapshot: Snapshot, existing: Existing | None, now: datetime) -> Change:
+def reconcile(snapshot: Snapshot, existing: State | None, now: datetime) -> Change:
     """Decide what the row must say, given the entity as it is now. `existing` is None when there is no current row."""
     if existing is None:
         state = _first_state(snapshot, generation=1, now=now)
@@ -128,7 +124,7 @@ def reconcile(snapshot: Snapshot, existing: Existing | None, now: datetime) -> C
     return _same_date(snapshot, existing, now)
 
 
-def judge(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
+def judge(snapshot: Snapshot, existing: State, now: datetime) -> Change:
     """Decide about a pending row whose `next_at` has come, from a freshly read entity."""
     moved = snapshot.scheduled and snapshot.at != existing.at and not _date_unknown(snapshot)
     if existing.status is not EventStatus.PENDING or moved:
@@ -184,7 +180,7 @@ def _armed(snapshot: Snapshot, state: State) -> tuple[News, ...]:
     return (News.ARMED,) if ahead else ()
 
 
-def _settled(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
+def _settled(snapshot: Snapshot, existing: State, now: datetime) -> Change:
     """Decide about a row that has a final status: arm a new generation, follow a corrected date, or leave it."""
     if not snapshot.scheduled:
         return _settled_immediate(snapshot, existing, now)
@@ -198,7 +194,7 @@ def _settled(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
     return Change(verb=Verb.AMEND, state=state, news=news)
 
 
-def _settled_immediate(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
+def _settled_immediate(snapshot: Snapshot, existing: State, now: datetime) -> Change:
     if not snapshot.repeat or snapshot.failure:
         return _keep(existing)
     before = existing.condition_held if snapshot.held_before is None else snapshot.held_before
@@ -207,13 +203,13 @@ def _settled_immediate(snapshot: Snapshot, existing: Existing, now: datetime) ->
     return _amend(existing, replace(existing, condition_held=snapshot.holds))
 
 
-def _expired_by_mistake(snapshot: Snapshot, existing: Existing, now: datetime) -> bool:
+def _expired_by_mistake(snapshot: Snapshot, existing: State, now: datetime) -> bool:
     """Return whether a date that was too old has been corrected to one that still counts."""
     assert snapshot.at is not None
     return existing.status is EventStatus.EXPIRED and snapshot.at >= earlier(now, snapshot.late_limit)
 
 
-def _rearm(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
+def _rearm(snapshot: Snapshot, existing: State, now: datetime) -> Change:
     state = replace(
         _first_state(snapshot, generation=existing.generation + 1, now=now),
         previous_at=_last_occurrence(existing, now) if snapshot.scheduled else None,
@@ -221,12 +217,12 @@ def _rearm(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
     return Change(verb=Verb.REARM, state=state, news=(News.SUPERSEDED, *_armed(snapshot, state)))
 
 
-def _last_occurrence(existing: Existing, now: datetime) -> datetime | None:
+def _last_occurrence(existing: State, now: datetime) -> datetime | None:
     """Return the date at which the event occurred last; one that was marked without a date did so before now."""
     return existing.at or now if existing.status is EventStatus.OCCURRED else existing.previous_at
 
 
-def _immediate(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
+def _immediate(snapshot: Snapshot, existing: State, now: datetime) -> Change:
     next_at = (existing.next_at or now) if snapshot.holds else None
     return _amend(
         existing,
@@ -240,7 +236,7 @@ def _immediate(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
     )
 
 
-def _moved(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
+def _moved(snapshot: Snapshot, existing: State, now: datetime) -> Change:
     """Follow a changed date of an event that is still ahead."""
     if snapshot.at is None:
         return _disarm(snapshot, existing)
@@ -265,7 +261,7 @@ def _moved(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
     return Change(verb=Verb.AMEND, state=state, news=(news,), rescheduled=True)
 
 
-def _returned(snapshot: Snapshot, existing: Existing, now: datetime) -> bool:
+def _returned(snapshot: Snapshot, existing: State, now: datetime) -> bool:
     """Return whether an event that was armed again is not to occur again after all.
 
     Only its last date counts, not the way there: the one at which it has occurred arms nothing, nor does any other that
@@ -276,12 +272,12 @@ def _returned(snapshot: Snapshot, existing: Existing, now: datetime) -> bool:
     return snapshot.at == existing.previous_at or (snapshot.at <= now and not _came(existing, now))
 
 
-def _came(existing: Existing, now: datetime) -> bool:
+def _came(existing: State, now: datetime) -> bool:
     """Return whether its time has come and only the processor is late: it is owed, whatever its date is made to say."""
     return existing.at is not None and existing.at <= now
 
 
-def _disarm(snapshot: Snapshot, existing: Existing) -> Change:
+def _disarm(snapshot: Snapshot, existing: State) -> Change:
     """Take the date away. The generation goes up: armed again, it is a new occurrence for whoever follows it."""
     state = State(
         status=advance(existing.status, Cause.DISARMED),
@@ -294,13 +290,13 @@ def _disarm(snapshot: Snapshot, existing: Existing) -> Change:
     return Change(verb=Verb.AMEND, state=state, news=(News.DISARMED,), rescheduled=True)
 
 
-def _expire(existing: Existing, at: datetime | None, why: str) -> Change:
+def _expire(existing: State, at: datetime | None, why: str) -> Change:
     state = replace(existing, status=advance(existing.status, Cause.EXPIRED), at=at, next_at=None, why=why)
     news = () if existing.at is None else (News.EXPIRED,)
     return Change(verb=Verb.AMEND, state=state, news=news)
 
 
-def _same_date(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
+def _same_date(snapshot: Snapshot, existing: State, now: datetime) -> Change:
     if existing.at is None:
         why = CONDITION_FAILED if snapshot.failure else NO_DATE
         return _amend(
@@ -321,7 +317,7 @@ def _same_date(snapshot: Snapshot, existing: Existing, now: datetime) -> Change:
     return _amend(existing, state, news=(News.MOVED,) if turned_true else ())
 
 
-def _held_back(snapshot: Snapshot, existing: Existing, now: datetime) -> State:
+def _held_back(snapshot: Snapshot, existing: State, now: datetime) -> State:
     counts = snapshot.scheduled and not snapshot.failure
     seen = existing.found_false_at or (now if counts else None)
     state = replace(
@@ -336,14 +332,14 @@ def _held_back(snapshot: Snapshot, existing: Existing, now: datetime) -> State:
     return replace(state, next_at=bound if bound is not None and bound > now else None)
 
 
-def _bound(snapshot: Snapshot, existing: Existing) -> datetime | None:
+def _bound(snapshot: Snapshot, existing: State) -> datetime | None:
     """Return the instant after which the condition may no longer come true, if there is one."""
     if snapshot.late is None or existing.at is None:
         return None
     return later(existing.at, snapshot.late)
 
 
-def _bound_passed(snapshot: Snapshot, existing: Existing, now: datetime) -> bool:
+def _bound_passed(snapshot: Snapshot, existing: State, now: datetime) -> bool:
     """Return whether it was false at its time and stayed so until the bound; an outage alone never expires it."""
     bound = _bound(snapshot, existing)
     return existing.found_false_at is not None and bound is not None and now >= bound
@@ -364,11 +360,11 @@ def _too_old(snapshot: Snapshot) -> str:
     return f"its date was already more than {snapshot.late_limit} old when first seen"
 
 
-def _keep(existing: Existing) -> Change:
+def _keep(existing: State) -> Change:
     return Change(verb=Verb.KEEP, state=existing)
 
 
-def _amend(existing: Existing, state: State, *, news: tuple[News, ...] = ()) -> Change:
+def _amend(existing: State, state: State, *, news: tuple[News, ...] = ()) -> Change:
     if state == existing:
         return _keep(existing)
     return Change(verb=Verb.AMEND, state=state, news=news)
