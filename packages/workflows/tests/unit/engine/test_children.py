@@ -1,6 +1,8 @@
 """Children: started with the step, joined when all have ended, told of on every path."""
 
+from collections.abc import Sequence
 from contextvars import Context as ContextVars
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -24,6 +26,8 @@ from automation.workflows.core import (
     workflow,
 )
 from automation.workflows.errors import UsageError
+from automation.workflows.memory import MemoryStorage
+from automation.workflows.runs.transition import Transition
 from automation.workflows.runs.values import AttemptOutcome, Run
 from tests.unit.world import World
 
@@ -32,6 +36,13 @@ HOW: dict[str, Any] = {}
 
 class Killed(BaseException):
     is_simulated_crash = True
+
+
+class Forgetful(MemoryStorage):
+    """Stores moves without the receipts of what they consumed."""
+
+    def apply(self, transitions: Sequence[Transition]) -> None:
+        super().apply([replace(transition, consumed=None) for transition in transitions])
 
 
 def family(
@@ -381,6 +392,20 @@ def test_children_that_ended_while_the_parent_was_paused_are_heard_at_the_resume
     world.engine.resume(run.id)
 
     assert [entry[1] for entry in heard(world, run)] == [{"answer": 3}, {"answer": 6}]
+
+
+def test_a_storage_that_forgets_what_a_run_has_heard_does_not_keep_a_resume_for_ever() -> None:
+    """Two children have ended, and the storage gives the first one's end over and over."""
+    world = World(Forgetful())
+    family(fan=[{"n": 1, "how": "wait"}, {"n": 2, "how": "wait"}, {"n": 3, "how": "wait"}])
+    run = world.engine.start("parent")
+    world.engine.pause(run.id)
+    world.engine.signal("go")
+
+    with pytest.raises(RuntimeError, match="a second time"):
+        world.engine.resume(run.id)
+
+    assert world.status(run) is WorkflowStatus.PAUSED
 
 
 def test_a_child_that_ended_twice_while_the_parent_was_paused_hides_no_other_child(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from uuid import UUID
 
 from automation.workflows.authoring.targets import unknown_step
 from automation.workflows.engine.buffer import Order
@@ -85,11 +86,15 @@ class Operator:
     def _catch_up(self, run: Run) -> None:
         """Hear the other children that ended while a parent was paused."""
         # As many as there are, not as are pending: a child that was retried meanwhile has told of two ends.
+        heard_before: set[UUID | None] = set()
         while run.children_pending and run.wait is not None:
             moves = self._signals(run, run.wait)
             if not moves:
                 return
+            if moves[-1].consumed in heard_before:
+                raise RuntimeError(f"The storage gives run {run.id} the signal {moves[-1].consumed} a second time.")
             self._mover.apply(moves)
+            heard_before.add(moves[-1].consumed)
             run = moves[-1].after
 
     def _unknown(self, order: Order) -> bool:
