@@ -137,8 +137,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "the runs hint before the commit",
         "engine/hints.py",
-        "self._runtime.storage.after_commit(lambda: trampoline.run(run_ids, worker.execute_step))",
-        "trampoline.run(run_ids, worker.execute_step)",
+        "self._runtime.storage.after_commit(partial(self._work_off, run_ids))",
+        "self._work_off(run_ids)",
     ),
     Mutant(
         "what was to follow the commit follows a rollback",

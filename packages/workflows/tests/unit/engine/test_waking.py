@@ -20,6 +20,7 @@ from automation.workflows.core import (
     workflow,
 )
 from automation.workflows.errors import PayloadError
+from automation.workflows.ports import Policy
 from tests.unit.world import START, World
 
 
@@ -527,3 +528,51 @@ def test_a_chain_of_twenty_thousand_steps_needs_no_stack(world: World) -> None:
     run = world.engine.start("long", left=20_000)
 
     assert world.status(run) is WorkflowStatus.COMPLETED
+
+
+def test_without_an_executor_a_step_that_goes_to_itself_gives_the_caller_its_thread_back(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.set_policy(Policy(inline_turns=3, steps_per_claim=10))
+
+    @workflow("restless")
+    class Restless:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True)
+        def run(self):
+            return goto(self.run)
+
+    run = world.engine.start("restless")
+
+    assert world.status(run) is WorkflowStatus.READY
+    assert len(world.attempts(run)) == 30
+    assert "at step 'run' of 'restless'" in caplog.text
+    world.clock.at += timedelta(minutes=1)
+    world.engine.process_scheduled()
+    assert len(world.attempts(run)) == 60
+
+
+def test_without_an_executor_a_caller_does_not_work_for_longer_than_it_may(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each turn is short, but there is always another one."""
+
+    @workflow("slow")
+    class Slow:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True)
+        def run(self):
+            return wait("go", then=self.work)
+
+        @step()
+        def work(self):
+            world.clock.at += timedelta(seconds=45)
+            return complete()
+
+    runs = [world.engine.start("slow") for _ in range(3)]
+    world.engine.signal("go")
+
+    assert sorted(world.status(run).value for run in runs) == ["completed", "completed", "ready"]
+    assert "Left READY to the sweep: 1," in caplog.text

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from automation.workflows.engine.runtime import Runtime
@@ -33,10 +34,30 @@ class Hints:
         return executor is not None and run_after - self._runtime.now() <= executor.horizon
 
     def _work_here(self, run_ids: tuple[UUID, ...]) -> None:
-        worker = self._runtime.wiring.worker
-        if worker is not None:
-            trampoline = self._runtime.trampoline
-            self._runtime.storage.after_commit(lambda: trampoline.run(run_ids, worker.execute_step))
+        if self._runtime.wiring.worker is not None:
+            self._runtime.storage.after_commit(partial(self._work_off, run_ids))
+
+    def _work_off(self, run_ids: tuple[UUID, ...]) -> None:
+        """Be the worker, in the commit of whoever made the runs ready; give the caller its thread back some time."""
+        worker, policy = self._runtime.wiring.worker, self._runtime.policy
+        assert worker is not None
+        until = self._runtime.now() + policy.inline_time
+
+        def has_had_enough(turns: int) -> bool:
+            return turns >= policy.inline_turns or self._runtime.now() >= until
+
+        left = self._runtime.trampoline.run(run_ids, worker.execute_step, has_had_enough)
+        run = self._runtime.storage.load(left[0]) if left else None
+        if run is not None and not run.status.is_terminal:
+            logger.warning(
+                "No executor is bound, so runs are worked on in the commit of their caller, and this one has gone on "
+                "for long enough. Left READY to the sweep: %d, the first at step %r of %r. A step that goes to itself "
+                "wants a sleep(...) or a wait(...) in between; long work wants an executor.",
+                len(left),
+                run.current_step,
+                run.name,
+                extra={"run_id": str(run.id)},
+            )
 
     def _enqueue(self, run_ids: Sequence[UUID], run_after: datetime | None) -> None:
         executor = self._runtime.wiring.executor

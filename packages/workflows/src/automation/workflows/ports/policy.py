@@ -37,6 +37,10 @@ class Policy:
     """Runs that one transaction wakes."""
     inline_delivery: int = 500
     """Waiting runs that `engine.signal` wakes itself; the sweep wakes the rest."""
+    inline_turns: int = 1000
+    """Without an executor: how often one run is taken in the commit of a caller before it is left to the sweep."""
+    inline_time: timedelta = timedelta(minutes=1)
+    """Without an executor: how long a caller's commit works on runs before it leaves the others to the sweep."""
     starts_per_step: int = 1000
     """Runs that one step may start: a runaway stops here."""
     error_length: int = 32 * 1024
