@@ -1,6 +1,7 @@
 """Workers that die, are frozen, come back too late; storages that fail; code that is missing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from contextvars import Context
 from datetime import timedelta
 
@@ -21,7 +22,8 @@ from automation.workflows.core import (
     workflow,
 )
 from automation.workflows.engine.faults import POINTS, injected, install
-from automation.workflows.errors import ClaimLost, UsageError
+from automation.workflows.errors import ClaimLost, StaleRun, UsageError
+from automation.workflows.runs.transition import Transition
 from automation.workflows.runs.values import AttemptOutcome, Pause
 from tests.unit.world import World
 
@@ -321,6 +323,58 @@ def test_a_heartbeat_in_an_atomic_step_explains_itself(world: World) -> None:
         "heartbeat() in the atomic step 'run' could not be seen before its commit. "
         "Write @step(atomic=False), or give the step a longer timeout=."
     ]
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["the step's own", "around the whole step"])
+def test_a_heartbeat_in_a_transaction_of_the_steps_own_explains_itself(world: World, *, own: bool) -> None:
+    """Around the whole step, as in a test, everybody who looks is inside as well."""
+    world.with_queue()
+    said: list[str] = []
+
+    @workflow("nested")
+    class Nested:
+        Context = Nothing
+
+        @step(start=True, atomic=False)
+        def run(self):
+            heartbeat()
+            try:
+                with world.storage.transaction():
+                    heartbeat()
+            except UsageError as error:
+                said.append(str(error))
+            return complete()
+
+    run = world.engine.start("nested")
+    with nullcontext() if own else world.storage.transaction():
+        world.engine.execute_step(run.id)
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+    assert said == own * [
+        "heartbeat() in a transaction that step 'run' has opened could not be seen before its end. "
+        "Call it between the transactions."
+    ]
+
+
+def test_a_result_that_others_kept_from_being_stored_is_told_of_aloud(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody has the run but this worker, and nothing happens to it until the claim ends."""
+    world.with_queue()
+    two_steps(world)
+    run = world.engine.start("two")
+    real = world.storage.apply
+
+    def touched(transitions: Sequence[Transition]) -> None:
+        if transitions[0].attempt is not None:
+            raise StaleRun(run.id, transitions[0].before.revision)
+        real(transitions)
+
+    world.storage.apply = touched  # type: ignore[method-assign]
+    world.engine.execute_step(run.id)
+
+    assert world.status(run) is WorkflowStatus.RUNNING
+    assert "touched by others each time" in caplog.text
 
 
 def test_a_ready_run_whose_hint_was_lost_is_hinted_again(world: World) -> None:

@@ -144,6 +144,14 @@ class Finisher:
                 run = self._runtime.storage.load(held.id)
             else:
                 return finish
+        else:
+            logger.warning(
+                "Run %s was touched by others each time that step %r was to be stored: what the step did is rolled "
+                "back, and the run goes on when its claim ends.",
+                held.id,
+                held.current_step,
+                extra={"run_id": str(held.id)},
+            )
         raise ClaimLost(
             f"Run {held.id} moved on while step {held.current_step!r} was running: what the step did is rolled back."
         )

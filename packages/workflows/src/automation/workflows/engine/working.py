@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from automation.workflows.authoring.context import scope_variable
@@ -18,7 +19,7 @@ from automation.workflows.engine.invoke import Outcome, StepRaised, invoke
 from automation.workflows.engine.moving import Mover
 from automation.workflows.engine.runtime import STALE_TRIES, Runtime
 from automation.workflows.engine.scope import Scope, visible_wake
-from automation.workflows.errors import BrokenTransaction, ClaimLost, NotConfigured, StaleRun
+from automation.workflows.errors import BrokenTransaction, ClaimLost, NotConfigured, StaleRun, UsageError
 from automation.workflows.runs import causes
 from automation.workflows.runs.values import Run
 from automation.workflows.runs.visits import idempotency_key
@@ -134,7 +135,7 @@ class Worker:
             wake=visible_wake(run),
             buffer=Buffer(own=run.id),
             started_at=started_at,
-            renew=self._renewed,
+            renew=partial(self._renewed, is_inside=claim.step.atomic or self._is_in_transaction()),
         )
 
     def _store(self, attempt: "_Attempt", turn: Turn, started_at: datetime) -> None:
@@ -171,8 +172,22 @@ class Worker:
             retry_at=None if wait is None else self._runtime.now() + wait,
         )
 
-    def _renewed(self, run: Run) -> Run:
-        """Store a heartbeat; a person's flag that came in between is kept."""
+    def _is_in_transaction(self) -> bool:
+        """Ask the storage: what follows the commit is done at once where none is to come."""
+        done: list[bool] = []
+        self._runtime.storage.after_commit(lambda: done.append(True))
+        return not done
+
+    def _renewed(self, run: Run, *, is_inside: bool) -> Run:
+        """Store a heartbeat; a person's flag that came in between is kept.
+
+        `is_inside`: the whole step runs in somebody's transaction, as in a test, and nobody else is to see it.
+        """
+        if not is_inside and self._is_in_transaction():
+            raise UsageError(
+                f"heartbeat() in a transaction that step {run.current_step!r} has opened could not be seen before its "
+                "end. Call it between the transactions."
+            )
         held: Run | None = run
         definition = self._runtime.registry.exact(run.name, run.version)
         assert definition is not None
