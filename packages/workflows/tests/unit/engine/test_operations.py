@@ -169,6 +169,18 @@ def test_a_paused_ready_run_is_not_worked_on_until_it_is_resumed(world: World) -
     assert queue.given == [(run.id, None)]
 
 
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+def test_a_reason_is_kept_in_bounds_and_passes_the_projects_filter(world: World, verb: str) -> None:
+    waiter()
+    run = world.engine.start("waiter")
+    world.set_policy(Policy(redact=lambda text: text.replace("Ada", "***")))
+
+    getattr(world.engine, verb)(run.id, reason="Ada asked" + "!" * 100_000)
+
+    assert world.stored(run).why.startswith("*** asked!")
+    assert len(world.stored(run).why) == 1000
+
+
 def test_a_pause_lets_the_running_step_finish_and_keeps_where_it_led(world: World) -> None:
     @workflow("busy")
     class Busy:

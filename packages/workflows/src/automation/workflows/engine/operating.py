@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from automation.workflows.authoring.targets import unknown_step
 from automation.workflows.engine.buffer import Order
 from automation.workflows.engine.deadlines import past_deadline
+from automation.workflows.engine.errors_text import bounded
 from automation.workflows.engine.fitting import definition_of
 from automation.workflows.engine.moving import Mover
 from automation.workflows.engine.runtime import STALE_TRIES, Runtime
@@ -22,6 +24,9 @@ __all__ = ["Operator"]
 
 logger = logging.getLogger("automation.workflows")
 
+REASON_LENGTH = 1000
+"""Characters of a person's reason that are kept: it is shown in one line, and logged."""
+
 
 class Operator:
     """Moves runs by order of a person or of another run's step."""
@@ -32,6 +37,8 @@ class Operator:
 
     def order(self, order: Order) -> bool:
         """Do it in the caller's transaction, or, inside a step, at its commit; return whether it took effect."""
+        policy = self._runtime.policy
+        order = replace(order, reason=bounded(order.reason, REASON_LENGTH, policy.redact))
         scope = running_scope()
         if scope is not None:
             scope.buffer.order(order)
