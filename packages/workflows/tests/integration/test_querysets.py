@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from automation.workflows import querysets
 from automation.workflows.core import engine
+from automation.workflows.errors import UsageError
 from automation.workflows.models import WorkflowRun, WorkflowSignal, WorkflowStatus
 from automation.workflows.querysets import Stranded
 from tests.integration.conftest import Heap, StillClock
@@ -164,3 +165,28 @@ def test_looking_changes_nothing(zoo: dict[str, UUID]) -> None:
         WorkflowRun.objects.stranded()
 
     assert all(query["sql"].startswith("SELECT") for query in queries)
+
+
+def test_the_first_few_are_moved_in_bulk(clock: StillClock, queue: Heap) -> None:
+    for _ in range(3):
+        engine.start("clumsy", how="no scale")
+    queue.work_off()
+    failed = WorkflowRun.objects.failed().order_by("-pk")
+    first = [run.pk for run in failed[:2]]
+
+    assert failed[:2].retry(from_step="stumble") == 2
+
+    assert {run.pk for run in WorkflowRun.objects.ready()} == set(first)
+    assert WorkflowRun.objects.ready()[:1].cancel() == 1
+
+
+def test_a_step_that_not_all_of_them_have_retries_none(clock: StillClock, queue: Heap) -> None:
+    runs = [engine.start("clumsy", how="no scale"), engine.start("meeting", how="fail")]
+    queue.work_off()
+
+    with pytest.raises(UsageError, match="'meeting' has no such step"):
+        WorkflowRun.objects.failed().retry(from_step="stumble")
+
+    assert WorkflowRun.objects.failed().count() == 2
+    assert WorkflowRun.objects.filter(name="clumsy").retry(from_step="stumble") == 1
+    assert WorkflowRun.objects.get(pk=runs[1].id).status == WorkflowStatus.FAILED

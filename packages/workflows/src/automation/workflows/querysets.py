@@ -10,7 +10,7 @@ from django.db.models import Count, Q
 
 from automation.workflows.authoring.registry import registry
 from automation.workflows.conf import database_alias
-from automation.workflows.errors import IllegalTransition, UnknownRun
+from automation.workflows.errors import IllegalTransition, UnknownRun, UsageError
 from automation.workflows.runs.values import Pause, WorkflowStatus
 
 if TYPE_CHECKING:
@@ -124,8 +124,14 @@ class WorkflowRunQuerySet(_Runs):
     # Many at once: each run in a transaction of its own, or in the caller's
 
     def retry(self, from_step: str | None = None) -> int:
-        """Have the FAILED runs among these try again; return how many do."""
-        return self._each(lambda run_id: _engine().retry(run_id, from_step))
+        """Have the FAILED runs among these try again; return how many do.
+
+        Raises UsageError, before any is moved, where a workflow among them has no step `from_step`.
+        """
+        chosen = self._pinned()
+        if from_step is not None:
+            chosen._check_have(from_step)
+        return chosen._each(lambda run_id: _engine().retry(run_id, from_step))
 
     def cancel(self, reason: str = "cancelled by hand") -> int:
         """Call off the runs among these that have not ended; return how many."""
@@ -140,7 +146,24 @@ class WorkflowRunQuerySet(_Runs):
         return self._each(lambda run_id: _engine().resume(run_id))
 
     def _each(self, verb: Callable[[UUID], bool]) -> int:
-        return sum(_took_effect(verb, run_id) for run_id in self._ids())
+        return sum(_took_effect(verb, run_id) for run_id in self._pinned()._ids())
+
+    def _pinned(self) -> Self:
+        """Return the same runs by their ids where a slice was taken: it could be neither ordered nor narrowed again."""
+        if not self.query.is_sliced:
+            return self
+        ids = list(self.values_list("pk", flat=True))
+        return type(self)(self.model, using=self.db).filter(pk__in=ids)
+
+    def _check_have(self, step: str) -> None:
+        """Raise UsageError where the code of a FAILED run among these has no such step."""
+        places = self.failed().order_by("name", "version").values_list("name", "version").distinct()
+        lacking = sorted({name for name, version in places if not _may_begin(name, version, step)})
+        if lacking:
+            raise UsageError(
+                f"retry(from_step={step!r}): {', '.join(map(repr, lacking))} has no such step, so none of these runs "
+                "was retried. Narrow them first: .filter(name=...)."
+            )
 
     def _ids(self) -> Iterator[UUID]:
         """Yield the ids as they are now, in their order, read in pieces: a verb may take a row out of the filter."""
@@ -200,6 +223,12 @@ def _took_effect(verb: Callable[[UUID], bool], run_id: UUID) -> bool:
         return verb(run_id)
     except (IllegalTransition, UnknownRun):
         return False
+
+
+def _may_begin(name: str, version: str, step: str) -> bool:
+    """What this process's code does not have is left to the verb itself."""
+    definition = registry.exact(name, version)
+    return definition is None or (step in definition.steps and step != definition.on_fail)
 
 
 def _is_known(place: Stranded) -> bool:
