@@ -142,7 +142,7 @@ def test_a_run_that_kills_its_worker_every_time_ends_failed(world: World) -> Non
 
     stored = world.stored(run)
     assert stored.status is WorkflowStatus.FAILED
-    assert "lost its worker 5 times" in stored.error
+    assert "came to no end 5 times; the last time: its worker did not come back" in stored.error
 
 
 def test_a_worker_that_comes_back_after_its_claim_writes_nothing(world: World) -> None:

@@ -39,6 +39,6 @@ def lost(run: Run, cause: causes.Lost, definition: WorkflowDefinition | None, no
     """Give the run to another worker, or fail when it has lost too many."""
     lost = replace(run, lost_claims=run.lost_claims + 1, claim_expires_at=None)
     if lost.lost_claims >= cause.limit and definition is not None:
-        error = f"Step {run.current_step!r} lost its worker {lost.lost_claims} times; the last time: {cause.reason}"
+        error = f"Step {run.current_step!r} came to no end {lost.lost_claims} times; the last time: {cause.reason}"
         return failed(lost, error, definition, now, cause.position)
     return ready(lost, now)
