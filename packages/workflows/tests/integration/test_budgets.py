@@ -71,12 +71,27 @@ def test_a_step_that_waits_or_sleeps_costs_four_statements(
 ) -> None:
     engine.start("waiter")
     queue.work_off()
-    for workflow in ("waiter", "sleeper"):
+    for workflow in ("waiter", "sleeper", "late riser", "parent"):
         engine.start(workflow)
         with spending(monkeypatch) as spent:
-            queue.work_off()
+            engine.execute_step(queue.hints.pop()[0])
         claim = 2
         assert len(spent.statements) - claim <= 4, "\n".join(spent.statements)
+
+
+def test_a_wait_whose_signal_is_there_costs_one_statement_more_for_its_receipt(
+    clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.AUTOMATION_WORKFLOWS = {"STEPS_PER_CLAIM": 1}
+    run = engine.start("meeting", how="wait")
+    engine.signal("meet", {"heard": 1})
+
+    with spending(monkeypatch) as spent:
+        engine.execute_step(run.id)
+
+    assert WorkflowRun.objects.get(pk=run.id).current_step == "leave"
+    claim, own = 2, 1
+    assert len(spent.statements) - claim - own <= 5, "\n".join(spent.statements)
 
 
 def test_an_idle_sweep_asks_three_questions(clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch) -> None:

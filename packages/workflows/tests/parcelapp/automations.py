@@ -146,6 +146,22 @@ class Waiter:
         return complete()
 
 
+@workflow("late riser")
+class LateRiser:
+    """Waits for a signal that is sent from now on."""
+
+    class Context(BaseModel):
+        foo: int = 0
+
+    @step(start=True)
+    def begin(self):
+        return wait("ops:window_open", since="now", then=self.opened)
+
+    @step()
+    def opened(self):
+        return complete()
+
+
 @workflow("clumsy", default_retry=Retry(max_attempts=2, base_delay=timedelta(seconds=1), jitter=0))
 class Clumsy:
     """Fails in the way it is told to."""

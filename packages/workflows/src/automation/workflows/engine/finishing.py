@@ -80,9 +80,11 @@ class Finisher:
         if isinstance(result, Wait):
             # First of all locks: a delivery of this signal holds the same one before it touches any run.
             self._runtime.mailbox.lock(result.signal)
-        self._starter.insert([*buffer.starts, *outcome.children])
+        # Read once, before anything is started: the new visit begins here, and so do the runs that the step starts.
+        read = self._position(claim, outcome)
+        self._starter.insert([*buffer.starts, *outcome.children], read)
         self._mover.post(buffer.signals)
-        position = self._position(claim, outcome)
+        position = claim.run.visit_position if read is None else read
 
         def decided(run: Run) -> Finish:
             until = self._run_on_until(claim, result, turn, run)
@@ -156,12 +158,12 @@ class Finisher:
             f"Run {held.id} moved on while step {held.current_step!r} was running: what the step did is rolled back."
         )
 
-    def _position(self, claim: Claim, outcome: Outcome) -> int:
+    def _position(self, claim: Claim, outcome: Outcome) -> int | None:
         """Read the mailbox only where the move begins a visit, or where the wait says `since="now"`."""
         result = outcome.result
         needs = isinstance(result, Goto | Children) or (isinstance(result, Wait) and result.since == "now")
         needs = needs or (isinstance(result, Fail) and claim.definition.on_fail is not None)
-        return self._runtime.mailbox.position() if needs else claim.run.visit_position
+        return self._runtime.mailbox.position() if needs else None
 
     def _run_on_until(self, claim: Claim, result: object, turn: Turn, run: Run) -> datetime | None:
         if not isinstance(result, Goto) or run.pause_requested or not turn.may_go_on(self._runtime, run):
@@ -171,7 +173,9 @@ class Finisher:
     def _met(self, claim: Claim, move: Transition, turn: Turn, outcome: Outcome) -> Finish:
         """End the wait at once where its signal was first. Both sides hold the lock of the signal's name."""
         wait = move.after.wait
-        signal = None if wait is None else self._runtime.mailbox.matching(claim.run.id, wait)
+        # With the lock held, no signal of this name can have got a place since the position was read: there is none.
+        is_from_now = isinstance(outcome.result, Wait) and outcome.result.since == "now"
+        signal = None if wait is None or is_from_now else self._runtime.mailbox.matching(claim.run.id, wait)
         if signal is None:
             _warn_of_mistake(claim, move, outcome)
             return Finish(transition=move)

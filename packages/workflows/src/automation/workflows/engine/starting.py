@@ -42,11 +42,15 @@ class Starter:
             fault("start.before_commit")
         return stored
 
-    def insert(self, runs: list[Run]) -> list[Run]:
-        """Store new runs and hint at those that are ready; give each as stored, the first one of its key."""
+    def insert(self, runs: list[Run], position: int | None = None) -> list[Run]:
+        """Store new runs and hint at those that are ready; give each as stored, the first one of its key.
+
+        `position`: of the mailbox, where it was read in this transaction already.
+        """
         if not runs:
             return []
-        position = self._runtime.mailbox.position()
+        if position is None:
+            position = self._runtime.mailbox.position()
         ordered = sorted(range(len(runs)), key=lambda index: runs[index].id)
         placed = [replace(runs[at], start_position=position, visit_position=position) for at in ordered]
         stored = list(self._runtime.storage.insert(placed))
