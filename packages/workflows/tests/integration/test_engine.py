@@ -10,6 +10,9 @@ from django.db import transaction
 
 from automation.workflows.core import engine
 from automation.workflows.models import WorkflowAttempt, WorkflowRun, WorkflowSignal, WorkflowStatus
+from automation.workflows.ports import wiring
+from automation.workflows.runs.causes import CancelRequested
+from automation.workflows.runs.decide import decide
 from tests.integration.conftest import Heap, ParcelEvents, StillClock
 from tests.parcelapp.models import Entry, Parcel
 
@@ -377,3 +380,24 @@ class TestConstraints:
         assert "foreign key constraint" in failed.error.partition("\n")[0].lower()
         assert list(failed.attempts.values_list("outcome", flat=True)) == ["retry", "exhausted"]
         assert amounts("dangling") == []
+
+
+@pytest.mark.parametrize("held", ["waiting", "paused"])
+def test_a_withdrawn_start_is_the_row_that_a_cancelled_one_would_be(
+    clock: StillClock, queue: Heap, events: ParcelEvents, held: str
+) -> None:
+    """It is written by one statement for all of them, past the decision, which says what each must come to."""
+    occurrence = events.add("meeting_due", Parcel.objects.create(), clock.now() + timedelta(minutes=90))
+    engine.plan([occurrence])
+    run_id = WorkflowRun.objects.get().pk
+    if held == "paused":
+        engine.pause(run_id)
+    assert wiring.storage is not None
+    before = wiring.storage.load(run_id)
+    assert before is not None
+    clock.advance(minutes=1)
+
+    engine.withdraw([occurrence], "its date was cleared")
+
+    decided = decide(before, CancelRequested(reason="its date was cleared"), None, clock.now())
+    assert wiring.storage.load(run_id) == decided.after
