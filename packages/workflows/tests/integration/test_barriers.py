@@ -132,7 +132,7 @@ MEETINGS = {
     "ready to go on": ["claim", "finish", "deliver", "sweep", "cancel", "pause", "send", "clean up"],
     "ready to wait": ["claim", "finish", "deliver", "sweep", "cancel", "pause", "send"],
     "waiting": ["claim", "deliver", "sweep", "cancel", "pause", "send", "clean up"],
-    "paused": ["resume", "deliver", "cancel"],
+    "paused": ["resume", "deliver", "cancel", "pause", "send"],
     "reserved": ["claim", "sweep", "cancel", "pause", "move", "withdraw", "occur", "plan"],
     "reserved, in doubt": ["claim", "defer", "sweep", "cancel", "pause", "turn true", "call off", "occur"],
     "failed": ["retry", "clean up", "start again"],
@@ -221,7 +221,7 @@ def assert_kept(row: WorkflowRun, results: list[tuple[str, Any]]) -> None:
     tried = {name for name, _ in results}
     if "cancel" in did:
         assert row.status == WorkflowStatus.CANCELLED
-    elif "pause" in did and not tried & {"claim", "finish", "withdraw", "call off"}:
+    elif "pause" in did and not tried & {"claim", "finish", "withdraw", "call off", "resume"}:
         assert (row.status, row.pause) == (WorkflowStatus.PAUSED, "person")
     if tried <= {"withdraw", "move", "plan"} and "withdraw" in tried:
         assert row.status == WorkflowStatus.CANCELLED
