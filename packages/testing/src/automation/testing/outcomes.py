@@ -19,6 +19,9 @@ _UNCOUNTED = ("automation.", "django_q", "django.contrib.contenttypes")
 _KEY = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 """Runs, events and deliveries have new keys in each telling, and with them what is made of these: idempotency keys."""
 
+_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
+"""Where an object lies that does not say what it is: another place in each telling, or by chance the same."""
+
 
 def outcome_of(returned: Any) -> dict[str, str]:
     """Return how a story ended, by kind: what it returned, its runs, callbacks and mails, and the rows there are."""
@@ -50,9 +53,10 @@ def compare(expected: dict[str, str], found: dict[str, str]) -> str:
 
 
 def as_told(value: Any) -> str:
-    """Return a value as a text, as it is now. Of UUIDs it tells which are the same, and not what they are."""
+    """Return a value as a text, as it is now, without addresses. Of UUIDs it tells only which are the same."""
     known: dict[str, str] = {}
-    return _KEY.sub(lambda found: known.setdefault(found[0], f"key {len(known) + 1}"), _text(value))
+    text = _ADDRESS.sub("at an address", _text(value))
+    return _KEY.sub(lambda found: known.setdefault(found[0], f"key {len(known) + 1}"), text)
 
 
 def unstable(difference: str) -> str:
