@@ -88,7 +88,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a wait is committed without a look into the mailbox",
         "engine/finishing.py",
-        "        signal = None if wait is None else self._runtime.mailbox.matching(claim.run.id, wait)",
+        "        signal = None if wait is None or is_from_now else self._runtime.mailbox.matching(claim.run.id, wait)",
         "        signal = None",
     ),
     Mutant(
