@@ -19,7 +19,12 @@ TYPED = sorted(
 @pytest.mark.parametrize("script", TYPED)
 def test_the_script_is_there_and_make_runs_it_where_everything_is_installed(script: str):
     shown = subprocess.run(
-        ["make", "--dry-run", "python", f"ARGS={script}"], cwd=ROOT, capture_output=True, text=True, check=True
+        # Called by `make test`, make would say which folder it enters and leaves.
+        ["make", "--no-print-directory", "--dry-run", "python", f"ARGS={script}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     assert (ROOT / script).is_file()
