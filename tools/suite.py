@@ -35,10 +35,13 @@ THOROUGH = {
     "clusters:test_flushed.py": DATABASES,
     "clusters:test_frozen.py": DATABASES,
     "clusters:test_grown.py": DATABASES,
+    "clusters:test_piling_up.py": SERVERS,
+    "clusters:test_redis.py": DATABASES,
     "docs:test_start.py": DATABASES,
     "guide:test_newcomer_in_any_order.py": DATABASES,
     "testing:integration/test_crashes.py": SERVERS,
     "workflows:integration/test_barriers.py": ("mariadb",),
+    "workflows:integration/test_storage_contract.py": ("mariadb",),
 }
 """Left to CI, which runs with `--thorough`, on these databases: each package's suite from its wheel alone, what waits
 long, and what takes minutes on a server and differs little from one to the other. Named as for `--only`."""
