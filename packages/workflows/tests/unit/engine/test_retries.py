@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, field_serializer, model_validator
 
 from automation.workflows.core import (
     Retry,
@@ -249,6 +251,7 @@ def test_what_ends_a_worker_is_recorded_before_it_is_passed_on(world: World, err
     [
         (None, "returned None. A step returns goto"),
         ("done", "returned str"),
+        ((one for one in ()), "returned generator"),
         (goto("nowhere"), "goto leads to 'nowhere', which is not a @step of workflow 'wrong'"),
         (sleep(timedelta(1), then="nowhere"), "then= leads to 'nowhere'"),
         (wait("x", timeout=timedelta(1), on_timeout="runn"), "Did you mean 'run'"),
@@ -256,7 +259,7 @@ def test_what_ends_a_worker_is_recorded_before_it_is_passed_on(world: World, err
         (complete(n="abc"), "complete.*n: "),
         (complete(other=object()), "is a object, which is not JSON"),
     ],
-    ids=["none", "text", "goto", "sleep", "wait", "method", "complete", "complete-json"],
+    ids=["none", "text", "generator", "goto", "sleep", "wait", "method", "complete", "complete-json"],
 )
 def test_a_programming_error_fails_at_once(world: World, result: Any, shown: str) -> None:
     @workflow("wrong")
@@ -278,6 +281,92 @@ def test_a_programming_error_fails_at_once(world: World, result: Any, shown: str
     import re
 
     assert re.search(shown, world.stored(run).error, re.DOTALL)
+
+
+@dataclass
+class Stay:
+    begins: datetime
+
+
+class Night(BaseModel):
+    ends: datetime
+
+
+class Watch(BaseModel):
+    """Holds a point in time in every way that a Context may."""
+
+    at: datetime | None = None
+    many: list[datetime] = []
+    few: set[datetime] = set()
+    pair: tuple[int, datetime] | None = None
+    named: dict[str, datetime] = {}
+    by_time: dict[datetime, int] = {}
+    night: Night | None = None
+    stay: Stay | None = None
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN),
+        datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=BERLIN),
+        datetime(2026, 3, 29, 2, 30, tzinfo=BERLIN),
+        datetime.max.replace(tzinfo=BERLIN),
+    ],
+    ids=["twice-first", "twice-second", "left-out", "the-last"],
+)
+def test_a_local_time_of_the_night_in_which_the_clocks_change_comes_back(world: World, moment: datetime) -> None:
+    """Python calls it unequal to the same instant in UTC, and the same instant is what counts."""
+
+    @workflow("night_watch")
+    class NightWatch:
+        Context = Watch
+
+        @step(start=True)
+        def look(self):
+            at = moment
+            filled = Watch(
+                at=at,
+                many=[at],
+                few={at},
+                pair=(1, at),
+                named={"a": at},
+                by_time={at: 1},
+                night=Night(ends=at),
+                stay=Stay(begins=at),
+            )
+            self.context = filled
+            return complete()
+
+    run = world.engine.start("night_watch")
+
+    assert world.stored(run).error == ""
+    assert world.status(run) is WorkflowStatus.COMPLETED
+
+
+def test_a_local_time_that_would_come_back_as_another_instant_is_refused(world: World) -> None:
+    class Rounded(BaseModel):
+        at: datetime | None = None
+
+        @field_serializer("at")
+        def to_the_hour(self, value: datetime | None) -> str | None:
+            return None if value is None else value.replace(minute=0).isoformat()
+
+    @workflow("rounding")
+    class Rounding:
+        Context = Rounded
+
+        @step(start=True)
+        def look(self):
+            get_context().at = datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN)
+            return complete()
+
+    run = world.engine.start("rounding")
+
+    assert "Context field 'at' would come back as datetime" in world.stored(run).error
 
 
 class Blob(BaseModel):

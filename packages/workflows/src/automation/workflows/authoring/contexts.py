@@ -10,6 +10,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from automation.workflows.authoring.bytes_form import as_stored, stored_form, types_in
+from automation.workflows.authoring.instants import in_utc
 from automation.workflows.authoring.payloads import JsonLimits, JsonObject, check_json
 from automation.workflows.errors import ContextError, DefinitionError, PayloadError
 
@@ -175,11 +176,17 @@ def _check_returns(context: BaseModel, data: JsonObject) -> None:
         return
     for name in [*type(context).model_fields, *(context.__pydantic_extra__ or {})]:
         before, after = getattr(context, name, None), getattr(returned, name, None)
-        if before != after and repr(before) != repr(after):
+        if before != after and not _is_same(before, after):
             raise ContextError(
                 f"Context field {name!r} would come back as {type(after).__name__} instead of "
                 f"{type(before).__name__}. Declare the field's type so that pydantic can restore it."
             )
+
+
+def _is_same(before: Any, after: Any) -> bool:
+    """Return whether unequal values differ in nothing that counts: NaN is not even equal to itself."""
+    before, after = in_utc(before), in_utc(after)
+    return bool(before == after) or repr(before) == repr(after)
 
 
 def _unserialisable(context: BaseModel, error: Exception) -> str:

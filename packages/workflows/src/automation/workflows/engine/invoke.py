@@ -1,6 +1,7 @@
 """The border to user code: it is called here, and whatever it does comes back as a value or as `StepRaised`."""
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -225,7 +226,7 @@ def _is_from_user_code(error: BaseException) -> bool:
 def _shown(result: Any) -> str:
     if result is None:
         return "None"
-    if asyncio.iscoroutine(result):
+    if inspect.iscoroutine(result):
         result.close()
         return "a coroutine (write async def, or await it)"
     return f"{type(result).__name__}"
