@@ -14,7 +14,7 @@ from automation.events import checks, registry
 from automation.events.callback_checks import check_callbacks
 from automation.events.callbacks import on_event
 from automation.events.checks import check_databases, check_definitions, check_namespace, check_settings
-from automation.events.conf import conf
+from automation.events.conf import Configuration, conf
 from automation.events.definitions import EventDefinition
 
 
@@ -130,11 +130,16 @@ def test_hotel_has_no_errors():
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ({"LATE_LIMT": timedelta(1)}, "unknown key 'LATE_LIMT'. Known keys: BATCH, "),
+        ({"LATE_LIMT": timedelta(1)}, r"unknown key 'LATE_LIMT'. Did you mean 'LATE_LIMIT'\? Known keys: BATCH, "),
         ({"LATE_LIMIT": 24}, r"\['LATE_LIMIT'\] is 24\. It must be a timedelta"),
+        ({"late_limit": timedelta(1)}, "unknown key 'late_limit'"),
+        ({7: timedelta(1)}, "unknown key 7"),
         ({"CLAIM": timedelta(0)}, "more than nothing"),
-        ({"BATCH": 501}, "within its bounds"),
-        ({"RETRY_JITTER": 2}, "within its bounds"),
+        ({"BATCH": 501}, "a whole number from 1 to 500"),
+        ({"RETRY_ATTEMPTS": True}, "a whole number of 1 or more"),
+        ({"RETRY_JITTER": 2}, "a number from 0 to 1"),
+        ({"RETRY_FACTOR": float("inf")}, "a number of 1 or more"),
+        ({"DATABASES": 3}, "list of database aliases"),
         ({"DATABASES": "default"}, "list of database aliases"),
         (["LATE_LIMIT"], "must be a dict"),
     ],
@@ -144,8 +149,16 @@ def test_wrong_settings_are_named_and_do_not_count(settings, written, message):
     [error] = check_settings()
     assert error.id == "automation_events.E007"
     assert re.search(message, error.msg)
-    assert conf().late_limit == timedelta(hours=24)
-    assert conf().batch == 500
+    assert conf() == Configuration()
+
+
+def test_a_database_that_is_not_there_is_named(settings):
+    settings.AUTOMATION_EVENTS = {"DATABASES": ["default", "elsewhere"]}
+
+    [error] = check_settings()
+
+    assert error.id == "automation_events.E014"
+    assert "'elsewhere', which is not in DATABASES" in error.msg
 
 
 def test_settings_are_read_when_needed(settings):

@@ -25,14 +25,14 @@ def test_settings_are_read_each_time(settings):
     ("written", "said"),
     [
         ([], "It must be a dict"),
-        ({"QUEU": "runs"}, "unknown key 'QUEU'. Known keys: EVENT_HORIZON"),
+        ({"QUEU": "runs"}, "unknown key 'QUEU'. Did you mean 'QUEUE'? Known keys: EVENT_HORIZON"),
         ({"QUEUE": ""}, "None or the name of a q2 queue"),
         ({"QUEUE": 3}, "None or the name of a q2 queue"),
         ({"TIMERS": 1}, "True or False"),
         ({"SWEEP_EVERY": 60}, "a timedelta of a second or more"),
         ({"SWEEP_EVERY": timedelta(milliseconds=500)}, "a timedelta of a second or more"),
         ({"POLL_EVERY": timedelta(days=1)}, "less than a day"),
-        ({"RUN_HORIZON": timedelta(0)}, "a positive timedelta"),
+        ({"RUN_HORIZON": timedelta(0)}, "None or a timedelta of more than nothing"),
     ],
     ids=repr,
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.test import override_settings
 from pydantic import BaseModel
@@ -39,12 +40,12 @@ def test_a_project_without_mistakes_hears_nothing() -> None:
     ("given", "expected"),
     [
         pytest.param(["DATABASE"], "E001", id="not_a_dict"),
-        pytest.param({"RUN_RETENTON": timedelta(days=1)}, "E002", id="unknown_key"),
-        pytest.param({"RUN_RETENTION": 30}, "E003", id="a_number_for_a_duration"),
-        pytest.param({"STEPS_PER_CLAIM": True}, "E003", id="a_truth_for_a_number"),
-        pytest.param({"REDACT": 7}, "E003", id="a_number_for_a_function"),
-        pytest.param({"STEPS_PER_CLAIM": 0}, "E004", id="nought"),
-        pytest.param({"RUN_RETENTION": -timedelta(days=1)}, "E004", id="a_negative_duration"),
+        pytest.param({"RUN_RETENTON": timedelta(days=1)}, "E001", id="unknown_key"),
+        pytest.param({"RUN_RETENTION": 30}, "E001", id="a_number_for_a_duration"),
+        pytest.param({"STEPS_PER_CLAIM": True}, "E001", id="a_truth_for_a_number"),
+        pytest.param({"REDACT": 7}, "E001", id="a_number_for_a_function"),
+        pytest.param({"STEPS_PER_CLAIM": 0}, "E001", id="nought"),
+        pytest.param({"RUN_RETENTION": -timedelta(days=1)}, "E001", id="a_negative_duration"),
         pytest.param({"KEY_RETENTION": timedelta(days=1)}, "W006", id="keys_before_runs"),
         pytest.param({"CLAIM_MARGIN": timedelta(hours=1)}, "W007", id="a_margin_longer_than_the_step"),
         pytest.param({"REDACT": "nowhere.to.be_found"}, "E008", id="a_function_that_is_not_there"),
@@ -59,6 +60,27 @@ def test_a_mistake_in_the_settings_is_told(given: Any, expected: str) -> None:
 def test_an_unknown_key_is_told_with_the_one_that_was_meant() -> None:
     with override_settings(AUTOMATION_WORKFLOWS={"RUN_RETENTON": timedelta(days=1)}):
         assert "Did you mean 'RUN_RETENTION'?" in messages()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(["DATABASE"], id="not_a_dict"),
+        pytest.param({"LOST_LIMIT": "5"}, id="a_text_for_a_number"),
+        pytest.param({"CONTEXT_BYTES": 0}, id="nought"),
+        pytest.param({"STEP_TIMEOUT": 60}, id="a_number_for_a_duration"),
+    ],
+)
+def test_what_is_wrong_in_the_settings_does_not_count(given: Any) -> None:
+    with override_settings(AUTOMATION_WORKFLOWS=given):
+        assert policy() == Policy()
+
+
+@pytest.mark.parametrize("given", [7, None, ""])
+def test_a_redaction_that_is_no_function_is_not_passed_over(given: Any) -> None:
+    """With the default in its place, what it was to hide would be stored."""
+    with override_settings(AUTOMATION_WORKFLOWS={"REDACT": given}), pytest.raises(ImproperlyConfigured, match="REDACT"):
+        policy()
 
 
 def test_several_versions_without_a_current_one_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

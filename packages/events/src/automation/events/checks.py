@@ -14,6 +14,7 @@
 | E011 | a model is written where events may not be stored |
 | E012 | a condition is a Q that does not fit the model |
 | E013 | the primary key may be longer than 255 characters |
+| E014 | `AUTOMATION_EVENTS['DATABASES']` names a database that is not there |
 | W001 | the date field is a DateField |
 | W002 | `late` without a date field |
 | W003 | `repeat` without a condition |
@@ -40,7 +41,7 @@ from django.db.models import DateField, DateTimeField, Model, Q
 
 from automation.events import registry
 from automation.events.callback_checks import check_callbacks
-from automation.events.conf import mistakes
+from automation.events.conf import SETTING, conf, mistakes
 from automation.events.definitions import EventDefinition
 
 __all__ = ["check_databases", "check_definitions", "check_namespace", "check_settings", "register"]
@@ -72,6 +73,15 @@ def check_definitions(app_configs: Sequence[AppConfig] | None = None, **_: Any) 
 def check_settings(**_: Any) -> list[checks.CheckMessage]:
     """Check the dict `AUTOMATION_EVENTS` and the settings that change what dates mean."""
     messages: list[checks.CheckMessage] = [checks.Error(text, id=f"{APP}.E007") for text in mistakes()]
+    messages.extend(
+        checks.Error(
+            f"{SETTING}['DATABASES'] names {alias!r}, which is not in DATABASES.",
+            hint=f"There are: {', '.join(settings.DATABASES)}.",
+            id=f"{APP}.E014",
+        )
+        for alias in conf().databases or ()
+        if alias not in settings.DATABASES
+    )
     if not settings.USE_TZ and registry.declarations():
         messages.append(
             checks.Warning(

@@ -1,8 +1,10 @@
 """The settings, read lazily from the dict `AUTOMATION_EVENTS`; what is not there has the default written here."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
+from math import isfinite
 from typing import Any
 
 from django.conf import settings
@@ -57,7 +59,7 @@ class Configuration:
 
 
 def conf() -> Configuration:
-    """Return the settings as they are now. Unknown keys are ignored here and reported by a system check."""
+    """Return the settings as they are now. What is wrong is ignored here and reported by a system check."""
     global _read  # noqa: PLW0603 - read again only when the dict in the settings is another one
     written = getattr(settings, SETTING, _NONE)
     if _read[0] is not written:
@@ -70,56 +72,75 @@ def mistakes() -> list[str]:
     written = getattr(settings, SETTING, {})
     if not isinstance(written, Mapping):
         return [f"{SETTING} is {written!r}. It must be a dict of settings."]
-    known = {field.name.upper(): field for field in fields(Configuration)}
-    unknown = [
-        f"{SETTING} has the unknown key {key!r}. Known keys: {', '.join(sorted(known))}."
-        for key in written
-        if key not in known
-    ]
-    wrong = [
-        f"{SETTING}[{key!r}] is {value!r}. {_expected(getattr(Configuration(), key.lower()))}"
-        for key, value in written.items()
-        if key in known and not _fits(key, value)
-    ]
-    return unknown + wrong
-
-
-def _fits(key: str, value: Any) -> bool:
-    match key:
-        case "DATABASES":
-            return value is None or (not isinstance(value, str) and all(isinstance(alias, str) for alias in value))
-        case "BATCH":
-            return _is_number(value, int) and 1 <= value <= 500
-        case "RETRY_ATTEMPTS" | "PAYLOAD_LIMIT" | "ERROR_LIMIT":
-            return _is_number(value, int) and value >= 1
-        case "RETRY_JITTER":
-            return _is_number(value, int | float) and 0 <= value <= 1
-        case "RETRY_FACTOR":
-            return _is_number(value, int | float) and value >= 1
-    least = timedelta(microseconds=1) if key in ("CLAIM", "MISSING_GRACE") else timedelta(0)
-    return isinstance(value, timedelta) and value >= least
-
-
-def _is_number(value: Any, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def _expected(default: Any) -> str:
-    if isinstance(default, timedelta):
-        return "It must be a timedelta that is not negative; CLAIM and MISSING_GRACE are more than nothing."
-    if default is None:
-        return "It must be None or a list of database aliases."
-    return f"It must be a number like {default!r}, within its bounds (see automation.events.conf)."
+    return [_mistake(key, value) for key, value in written.items() if not _fits(key, value)]
 
 
 def _parse(written: object) -> Configuration:
     if not isinstance(written, Mapping):
         return Configuration()
-    known = {field.name for field in fields(Configuration)}
-    values = {key.lower(): value for key, value in written.items() if key.lower() in known and _fits(key, value)}
+    values = {key.lower(): value for key, value in written.items() if _fits(key, value)}
     if values.get("databases") is not None:
         values["databases"] = tuple(values["databases"])
     return Configuration(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a value must be."""
+
+    wanted: str
+    """It in words, as the end of "It must be ..."."""
+    fits: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, timedelta) and value > timedelta(0)
+
+
+def _are_aliases(value: Any) -> bool:
+    return value is None or (isinstance(value, list | tuple | set) and all(isinstance(alias, str) for alias in value))
+
+
+_TIME = _Kind("a timedelta of more than nothing", _is_time)
+_DELAY = _Kind("a timedelta that is not negative", lambda value: isinstance(value, timedelta) and value >= timedelta(0))
+_COUNT = _Kind("a whole number of 1 or more", _is_count)
+
+_KINDS: Mapping[str, _Kind] = {
+    "LATE_LIMIT": _DELAY,
+    "INLINE_BUDGET": _DELAY,
+    "CLAIM": _TIME,
+    "RETRY_ATTEMPTS": _COUNT,
+    "RETRY_BASE_DELAY": _DELAY,
+    "RETRY_MAX_DELAY": _DELAY,
+    "RETRY_FACTOR": _Kind("a number of 1 or more", lambda value: _is_number(value) and value >= 1),
+    "RETRY_JITTER": _Kind("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
+    "MISSING_GRACE": _TIME,
+    "DEPLOY_GRACE": _DELAY,
+    "BATCH": _Kind("a whole number from 1 to 500", lambda value: _is_count(value) and value <= 500),
+    "DATABASES": _Kind("None or a list of database aliases", _are_aliases),
+    "PAYLOAD_LIMIT": _COUNT,
+    "ERROR_LIMIT": _COUNT,
+}
+
+
+def _fits(key: str, value: Any) -> bool:
+    return key in _KINDS and _KINDS[key].fits(value)
+
+
+def _mistake(key: str, value: Any) -> str:
+    if key in _KINDS:
+        return f"{SETTING}[{key!r}] is {value!r}. It must be {_KINDS[key].wanted}."
+    near = get_close_matches(str(key), _KINDS, n=1)
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{SETTING} has the unknown key {key!r}.{meant} Known keys: {', '.join(sorted(_KINDS))}."
 
 
 _NONE: dict[str, Any] = {}

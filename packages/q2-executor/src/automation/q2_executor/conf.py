@@ -1,8 +1,9 @@
 """The settings, read lazily from the dict `AUTOMATION_Q2`; what is not there has the default written here."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
@@ -69,35 +70,50 @@ def mistakes() -> list[str]:
     return [_mistake(key, value) for key, value in written.items() if not _fits(key, value)]
 
 
-def _known() -> dict[str, Any]:
-    defaults = Configuration()
-    return {field.name.upper(): getattr(defaults, field.name) for field in fields(Configuration)}
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a value must be."""
+
+    wanted: str
+    """It in words, as the end of "It must be ..."."""
+    fits: Callable[[Any], bool]
+
+
+def _is_queue(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value != "")
+
+
+def _is_interval(value: Any) -> bool:
+    return isinstance(value, timedelta) and timedelta(seconds=1) <= value < timedelta(days=1)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, timedelta) and value > timedelta(0)
+
+
+_QUEUE = _Kind("None or the name of a q2 queue", _is_queue)
+_INTERVAL = _Kind("a timedelta of a second or more, and less than a day", _is_interval)
+_HORIZON = _Kind("None or a timedelta of more than nothing", lambda value: value is None or _is_time(value))
+
+_KINDS: Mapping[str, _Kind] = {
+    "QUEUE": _QUEUE,
+    "SWEEP_QUEUE": _QUEUE,
+    "SWEEP_EVERY": _INTERVAL,
+    "POLL_EVERY": _INTERVAL,
+    "TIMERS": _Kind("True or False", lambda value: isinstance(value, bool)),
+    "RUN_HORIZON": _HORIZON,
+    "EVENT_HORIZON": _HORIZON,
+    "KEEP_FAILURES": _Kind("a timedelta of more than nothing", _is_time),
+}
 
 
 def _fits(key: str, value: Any) -> bool:
-    match key:
-        case "QUEUE" | "SWEEP_QUEUE":
-            return value is None or (isinstance(value, str) and value != "")
-        case "TIMERS":
-            return isinstance(value, bool)
-        case "SWEEP_EVERY" | "POLL_EVERY":
-            return isinstance(value, timedelta) and timedelta(seconds=1) <= value < timedelta(days=1)
-        case "RUN_HORIZON" | "EVENT_HORIZON" if value is None:
-            return True
-    return key in _known() and isinstance(value, timedelta) and value > timedelta(0)
+    return key in _KINDS and _KINDS[key].fits(value)
 
 
 def _mistake(key: str, value: Any) -> str:
-    known = _known()
-    if key not in known:
-        return f"{SETTING} has the unknown key {key!r}. Known keys: {', '.join(sorted(known))}."
-    match key:
-        case "QUEUE" | "SWEEP_QUEUE":
-            wanted = "It must be None or the name of a q2 queue."
-        case "TIMERS":
-            wanted = "It must be True or False."
-        case "SWEEP_EVERY" | "POLL_EVERY":
-            wanted = "It must be a timedelta of a second or more, and less than a day."
-        case _:
-            wanted = "It must be a positive timedelta."
-    return f"{SETTING}[{key!r}] is {value!r}. {wanted}"
+    if key in _KINDS:
+        return f"{SETTING}[{key!r}] is {value!r}. It must be {_KINDS[key].wanted}."
+    near = get_close_matches(str(key), _KINDS, n=1)
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{SETTING} has the unknown key {key!r}.{meant} Known keys: {', '.join(sorted(_KINDS))}."

@@ -1,8 +1,6 @@
 """What a project can get wrong, told by `manage.py check` before it costs a night."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
-from difflib import get_close_matches
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -10,57 +8,20 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automation.workflows.authoring.registry import registry
-from automation.workflows.conf import DEFAULTS, configured, database_alias, policy, setting
+from automation.workflows.conf import SETTING, database_alias, mistakes, policy, setting
 
 __all__ = ["check_database", "check_namespace", "check_settings", "check_versions", "register_checks"]
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     """Look at `AUTOMATION_WORKFLOWS` and at what the engine needs of Django's own settings."""
-    try:
-        given = configured()
-    except ImproperlyConfigured as error:
-        return [Error(str(error), id="automation_workflows.E001")]
-    found = [*_unknown_keys(given), *_wrong_values(given), *_time_zone(), *_alias()]
+    wrong = [Error(mistake, id="automation_workflows.E001") for mistake in mistakes()]
+    found = [*wrong, *_time_zone(), *_alias()]
     return found or list(_redaction()) or list(_durations())
-
-
-def _unknown_keys(given: Iterable[str]) -> Iterator[CheckMessage]:
-    for key in given:
-        if key in DEFAULTS:
-            continue
-        near = get_close_matches(str(key), DEFAULTS, n=1)
-        meant = f"Did you mean {near[0]!r}? " if near else ""
-        yield Error(
-            f"AUTOMATION_WORKFLOWS has the unknown key {key!r}.",
-            hint=f"{meant}Known keys: {', '.join(sorted(DEFAULTS))}.",
-            id="automation_workflows.E002",
-        )
-
-
-def _wrong_values(given: Any) -> Iterator[CheckMessage]:
-    for key, default in DEFAULTS.items():
-        value = given.get(key, default)
-        kind = str if callable(default) else type(default)
-        if callable(default) and callable(value):
-            continue
-        if not isinstance(value, kind) or isinstance(value, bool):
-            yield Error(
-                f"AUTOMATION_WORKFLOWS[{key!r}] is {value!r}; it must be a {kind.__name__}.",
-                hint=f"The default is {default!r}." if not callable(default) else "Give the dotted path of a function.",
-                id="automation_workflows.E003",
-            )
-        elif (isinstance(value, int) and value <= 0) or (isinstance(value, timedelta) and value <= timedelta(0)):
-            yield Error(
-                f"AUTOMATION_WORKFLOWS[{key!r}] is {value!r}; it must be greater than zero.",
-                hint=f"The default is {default!r}.",
-                id="automation_workflows.E004",
-            )
 
 
 def _time_zone() -> Iterator[CheckMessage]:
@@ -99,14 +60,12 @@ def _durations() -> Iterator[CheckMessage]:
 
 
 def _redaction() -> Iterator[CheckMessage]:
-    path = configured().get("REDACT")
-    if not isinstance(path, str):
-        return
     try:
         policy()
     except ImportError as error:
+        path = getattr(settings, SETTING)["REDACT"]
         yield Error(
-            f"AUTOMATION_WORKFLOWS['REDACT'] is {path!r}, which cannot be imported: {error}.",
+            f"{SETTING}['REDACT'] is {path!r}, which cannot be imported: {error}.",
             hint="Give the dotted path of a function that takes a text and gives a text.",
             id="automation_workflows.E008",
         )
