@@ -423,6 +423,97 @@ def older_release(callbacks):
     return process
 
 
+GRACE = timedelta(minutes=15)
+
+
+def caught_up(by):
+    """Let the new release catch up, by its processor or by the step of the deploy."""
+    early()
+    if by == "sync_events":
+        call_command("sync_events", verbosity=0)
+    event_processor.process_due_events(using="default")
+
+
+@pytest.mark.parametrize("by", ["poll", "sync_events"])
+def test_event_that_the_release_before_has_armed_after_the_catching_up_gets_its_early_call(clock, older_release, by):
+    book_in(clock, hours=5)
+    with older_release():
+        event_processor.process_due_events()
+    caught_up(by)
+    with older_release():
+        late = book_in(clock, hours=5)
+    calls = EventDelivery.objects.filter(callback="early", event__entity_id=str(late.pk))
+
+    clock.advance(seconds=GRACE.total_seconds() - 1)
+    event_processor.process_due_events()
+    assert not calls.exists(), "the old release may still be at work, and what it saves would be missed again"
+    clock.advance(seconds=1)
+    event_processor.process_due_events()
+    assert calls.get().due_at == late.checkin_at - HOUR
+
+    for _ in range(12):
+        event_processor.process_due_events()
+        clock.advance(minutes=30)
+    assert Ledger.objects.count() == 2, "one for each, also for that which had its call from the first"
+
+
+def test_catching_up_again_goes_on_chunk_by_chunk_and_ends(clock, older_release, settings):
+    settings.AUTOMATION_EVENTS = {"BATCH": 1}
+    event_processor.process_due_events(using="default")
+    caught_up("poll")
+    with older_release():
+        for _ in range(declaring.CHUNKS + 5):
+            book_in(clock, hours=5)
+    clock.advance(seconds=GRACE.total_seconds())
+    dispatcher = RecordingDispatcher()
+    with wiring.override(dispatcher=dispatcher):
+        event_processor.process_due_events(using="default")
+        assert dispatcher.hints == [clock.now()], "the rest is done at once"
+        for _ in range(4):
+            with older_release():
+                event_processor.process_due_events(using="default")
+            event_processor.process_due_events(using="default")
+    assert EventDelivery.objects.filter(callback="early").count() == declaring.CHUNKS + 5
+
+
+def test_catching_up_again_is_done_once(clock):
+    with subscribed(Derived()) as subscriber:
+        book_in(clock, hours=50)
+        event_processor.process_due_events()
+        released(subscriber, "two")
+        subscriber.heard.clear()
+        for _ in range(4):
+            clock.advance(minutes=16)
+            released(subscriber, "two")
+    assert subscriber.kinds() == ["armed"]
+
+
+def test_release_that_is_rolled_back_after_both_catch_ups_waits_for_nobody(clock):
+    with subscribed(Derived()) as subscriber:
+        book_in(clock, hours=5)
+        event_processor.process_due_events()
+        released(subscriber, "two")
+        clock.advance(minutes=15)
+        released(subscriber, "two")
+        subscriber.heard.clear()
+        released(subscriber, "one")
+    assert subscriber.kinds() == ["armed"]
+
+
+def test_first_look_ever_and_an_unchanged_sync_owe_no_catching_up(clock):
+    for _ in range(2):
+        Reservation.objects.bulk_create([Reservation(checkin_at=clock.now() + 50 * HOUR)])
+        event_processor.process_due_events()
+        clock.advance(hours=1)
+        event_processor.process_due_events()
+        assert not Event.objects.exists()
+    call_command("sync_events", verbosity=0)
+    Reservation.objects.bulk_create([Reservation(checkin_at=clock.now() + 50 * HOUR)])
+    clock.advance(hours=1)
+    event_processor.process_due_events()
+    assert Event.objects.filter(event_name="checkin_due").count() == 2
+
+
 def moved(reservation, moment):
     reservation.checkin_at = moment
     reservation.save()

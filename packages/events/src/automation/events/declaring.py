@@ -7,9 +7,9 @@ and what has begun is never touched. What is gone from the code is taken back by
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.db import transaction
@@ -33,6 +33,8 @@ __all__ = ["catch_up", "declaring_models", "derive_all", "fingerprint", "note_as
 NAME = "declarations"
 CHUNKS = 20
 """Chunks per poll, so that catching up on a large table does not hold up what is due."""
+AGAIN: Final[Mapping[str, Any]] = {"stage": 0, "after": None, "again": True}
+"""Where the second catching up begins. With `finished_at` set it is owed, a DEPLOY_GRACE after the first has ended."""
 
 
 def fingerprint() -> str:
@@ -46,6 +48,8 @@ def catch_up(*, using: str) -> bool:
 
     The first process ever to look notes the declarations as they are: adopting existing data is `sync_events`' task.
     A release that has just taken over goes on at the next look, so that several cannot keep the executor busy.
+    What the release before has saved meanwhile lacks what only this one declares, so all is gone through once more when
+    a deploy is over.
     """
     state, current = DeclarationState.objects.using(using).filter(pk=NAME).first(), fingerprint()
     if state is None:
@@ -54,12 +58,13 @@ def catch_up(*, using: str) -> bool:
     taken_over = state.fingerprint != current
     if taken_over and not _take_over(state, current, using=using):
         return False
-    if not taken_over and state.finished_at is not None:
+    if not taken_over and not _is_under_way(state):
         return False
     cursor = None if taken_over else state.cursor
+    again = bool(cursor and cursor.get("again"))
     for _ in range(CHUNKS):
         cursor = _next_chunk(cursor or {"stage": 0, "after": None}, using=using)
-        if not _note_progress(current, cursor, using=using) or cursor is None:
+        if not _note_progress(current, cursor, again=again, using=using) or cursor is None:
             return False
     return not taken_over
 
@@ -75,14 +80,19 @@ def note_as_current(*, using: str) -> None:
     """Note that the stored rows are in line with what this process declares.
 
     No release waits for what a person has done: one that is rolled back brings back at once what this one withdrew.
+    Where another release was at it before, that may still be saving.
     """
     now = wiring.clock.now()
+    before = DeclarationState.objects.using(using).filter(pk=NAME).first()
+    current = fingerprint()
+    is_other = before is not None and before.fingerprint != current
+    owes_again = is_other or (before is not None and (before.finished_at is None or before.cursor is not None))
     DeclarationState.objects.using(using).update_or_create(
         pk=NAME,
         defaults={
-            "fingerprint": fingerprint(),
+            "fingerprint": current,
             "superseded": [],
-            "cursor": None,
+            "cursor": AGAIN if owes_again else None,
             "finished_at": now,
             "updated_at": now,
         },
@@ -110,15 +120,22 @@ def _superseded(state: DeclarationState, *, by: str, now: datetime) -> list[str]
     return [one for one in dict.fromkeys([state.fingerprint, *earlier]) if one != by]
 
 
+def _is_under_way(state: DeclarationState) -> bool:
+    """Return whether there is something to catch up on: the first time, or again since the grace is over."""
+    return state.finished_at is None or (state.cursor is not None and not _is_recent(state, now=wiring.clock.now()))
+
+
 def _is_recent(state: DeclarationState, *, now: datetime) -> bool:
     return now < later(state.updated_at, conf().deploy_grace)
 
 
-def _note_progress(current: str, cursor: dict[str, Any] | None, *, using: str) -> bool:
+def _note_progress(current: str, cursor: dict[str, Any] | None, *, again: bool, using: str) -> bool:
     """Note how far the catching up has come; return False when another release has taken over meanwhile."""
     now = wiring.clock.now()
-    mine = DeclarationState.objects.using(using).filter(pk=NAME, fingerprint=current)
-    return bool(mine.update(cursor=cursor, finished_at=now if cursor is None else None, updated_at=now))
+    values: dict[str, Any] = {"cursor": cursor, "finished_at": None, "updated_at": now}
+    if cursor is None:
+        values |= {"superseded": [], "finished_at": now} if again else {"cursor": AGAIN, "finished_at": now}
+    return bool(DeclarationState.objects.using(using).filter(pk=NAME, fingerprint=current).update(**values))
 
 
 def _next_chunk(cursor: dict[str, Any], *, using: str) -> dict[str, Any] | None:
@@ -129,8 +146,8 @@ def _next_chunk(cursor: dict[str, Any], *, using: str) -> dict[str, Any] | None:
     else:
         after = _derive_calls(after, using=using)
     if after is not None:
-        return {"stage": stage, "after": after}
-    return {"stage": stage + 1, "after": None} if stage < len(models) else None
+        return {**cursor, "after": after}
+    return {**cursor, "stage": stage + 1, "after": None} if stage < len(models) else None
 
 
 def _arm_missing(model: type[Model], after: Any, *, using: str) -> Any:
