@@ -84,6 +84,8 @@ class Job:
 
     suite: Suite
     database: str
+    hasty: bool = False
+    """Its commits need not outlive a crash of the server: no test causes one, and to wait for the disk takes long."""
 
     @property
     def title(self) -> str:
@@ -142,7 +144,7 @@ def _without_what_is_slow(job: Job) -> Job:
         for name, _, path in (key.partition(":") for key, on in THOROUGH.items() if job.database in on)
         if name == job.suite.name
     ]
-    return replace(job, suite=replace(job.suite, ignored=(*job.suite.ignored, *slow)))
+    return replace(job, suite=replace(job.suite, ignored=(*job.suite.ignored, *slow)), hasty=True)
 
 
 def unknown(only: Sequence[str]) -> list[str]:
@@ -172,7 +174,7 @@ def run(job: Job, extra: Sequence[str], reports: Path) -> Outcome:
     command += [f"--ignore={path}" for path in job.suite.ignored]
     command += ["-o", f"faulthandler_timeout={TEST_SECONDS}", *extra]
     began = time.monotonic()
-    code, output = _finish(_start(command, job), LIMIT_SECONDS)
+    code, output = _finish(_start(command, job, reports), LIMIT_SECONDS)
     passed, failed, skipped = _counts(report)
     if code != 0:
         # A crash at collection, or no test at all, is a failure that pytest's report does not count.
@@ -182,11 +184,17 @@ def run(job: Job, extra: Sequence[str], reports: Path) -> Outcome:
     )
 
 
-def _start(command: Sequence[str], job: Job) -> "subprocess.Popen[str]":
+def _start(command: Sequence[str], job: Job, folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command,
         cwd=job.suite.directory,
-        env={**os.environ, "AUTOMATION_TEST_DATABASE": job.database, "AUTOMATION_TEST_SUFFIX": _suffix(job)},
+        env={
+            **os.environ,
+            "AUTOMATION_TEST_DATABASE": job.database,
+            "AUTOMATION_TEST_SUFFIX": _suffix(job),
+            **_compiled_once(folder),
+            **_hasty_commits(job),
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -194,6 +202,22 @@ def _start(command: Sequence[str], job: Job) -> "subprocess.Popen[str]":
         # A group of its own: whatever the suite started ends with it.
         start_new_session=True,
     )
+
+
+def _compiled_once(folder: Path) -> dict[str, str]:
+    """Let the processes of a run share what they compile, where PYTHONDONTWRITEBYTECODE keeps it out of the checkout.
+
+    A run starts hundreds, with the clusters and scripts of its tests, and of a short one's time most goes into that.
+    """
+    if not sys.dont_write_bytecode:
+        return {}
+    # Empty is as good as not set.
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+
+
+def _hasty_commits(job: Job) -> dict[str, str]:
+    """Let PostgreSQL answer a commit before it is on the disk; MariaDB has that for the whole server alone."""
+    return {"PGOPTIONS": "-c synchronous_commit=off"} if job.hasty else {}
 
 
 def _finish(process: "subprocess.Popen[str]", limit_seconds: int) -> tuple[int, str]:

@@ -1,6 +1,7 @@
 """The runners of all suites: what they start side by side does not meet, and what was asked for is what runs."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,31 @@ def test_a_second_name_that_is_no_suite_is_refused(capsys: pytest.CaptureFixture
 
     assert code == 1
     assert "No such suite: no-such. There are: " in capsys.readouterr().out
+
+
+def test_processes_share_what_they_compile_where_python_is_not_to_write_it_beside_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each of hundreds compiled Django anew, and was at it longer than at its tests."""
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    (job, *_) = suite.jobs(["sqlite"], only=["architecture"])
+    writes = "import sys, json.tool; print(sys.dont_write_bytecode)"
+
+    code, said = suite._finish(suite._start([sys.executable, "-c", writes], job, tmp_path), limit_seconds=60)
+
+    assert (code, said) == (0, "False\n")
+    assert [path.name.partition(".")[0] for path in tmp_path.rglob("tool.*.pyc")] == ["tool"]
+
+
+def test_only_a_plain_run_does_not_wait_for_the_disk():
+    """CI and what is named by `--only` have the commits that production has."""
+
+    def environments(**options: bool) -> list[str]:
+        return [suite._hasty_commits(job).get("PGOPTIONS", "") for job in suite.jobs(["postgres"], (), **options)]
+
+    assert set(environments(thorough=False)) == {"-c synchronous_commit=off"}
+    assert set(environments(thorough=True)) == {""}
 
 
 def test_an_environment_that_is_not_in_the_matrix_is_refused(
