@@ -1,11 +1,13 @@
 """The admin shows what is stored, escaped, to those who may see it, and acts by confirmed, logged POSTs alone."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.contrib.staticfiles import finders
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -143,6 +145,26 @@ def test_the_page_shows_the_timeline(clock: StillClock, queue: Heap, staff: User
 
     assert page.count("<td>goto</td>") == 2
     assert page.count("<td>complete</td>") == 1
+
+
+def test_long_lines_of_the_page_are_wrapped_by_a_file_of_styles(queue: Heap) -> None:
+    """Not by styles in the page, which a content security policy may forbid."""
+    row = a_failed_run(queue)
+    reader = a_user("view_workflowrun", "view_workflowcontext")
+
+    page = client_of(reader).get(reverse(PAGE, args=[row.pk])).content.decode()
+
+    (name,) = re.findall(r'<link href="/static/(automation_workflows/[^"]+)"[^>]* rel="stylesheet">', page)
+    (found,) = finders.find(name, find_all=True)
+    styles = Path(found).read_text()
+    for field in ("timeline", "context", "failure"):
+        (inside,) = re.findall(rf'(?s)field-{field}\b.*?</pre>', page)
+        assert "<pre>" in inside
+        assert f".field-{field} pre" in styles
+    assert "white-space: pre-wrap;" in styles
+    assert "overflow-wrap: anywhere;" in styles
+    assert "style=" not in page
+    assert "<style" not in page
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,10 @@ class WorkflowRunAdmin(_OnlyLooking):
         (_("Times"), {"fields": ["created_at", "updated_at", "finished_at", "revision"]}),
     ]
 
+    class Media:
+        # A file, as a style inside the page is what a content security policy forbids.
+        css = {"all": ["automation_workflows/admin.css"]}
+
     # Permissions of the verbs
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
