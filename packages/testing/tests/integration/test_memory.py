@@ -46,6 +46,34 @@ class Postman:
         return complete()
 
 
+@workflow("plain.listener")
+class Listener:
+    class Context(BaseModel):
+        pass
+
+    @step(start=True)
+    def hear_one(self):
+        return wait("first", then=self.hear_another)
+
+    @step()
+    def hear_another(self):
+        return wait("second", then=self.end)
+
+    @step()
+    def end(self):
+        return complete()
+
+
+@workflow("plain.stubborn")
+class Stubborn:
+    class Context(BaseModel):
+        pass
+
+    @step(start=True)
+    def listen(self):
+        return wait("bell")
+
+
 @pytest.fixture(params=[{}, {"inline": True}], ids=["queued", "inline"])
 def automation(request):
     with Harness(storage=MemoryStorage(), **request.param) as automation:
@@ -59,12 +87,57 @@ def test_a_run_goes_through_its_pauses(automation):
     automation.advance(minutes=20)
 
     automation.assert_completed(run, bought="bread")
-    assert [line.split("  ")[-1] for line in automation.timeline(run).splitlines()[-4:]] == [
+    assert [line.split("  ")[-1] for line in automation.timeline(run).splitlines()[-5:]] == [
         "created",
         "ask: wait list",
         "buy: sleep 0:20:00",
         "go_home: complete",
+        "woken by signal 'list'",
     ]
+
+
+class TestWhatBecameOfSignalsIsTold:
+    """A timeline says the same as on a database."""
+
+    def test_what_woke_a_run_is_told_with_what_was_left_out(self, automation):
+        run = automation.start(Errand)
+        automation.signal("list", {"bought": "bread", "paid": 1})
+
+        assert "woken by signal 'list', left out: paid (the Context has no such field)" in automation.timeline(run)
+
+    def test_signals_are_told_in_the_order_in_which_they_were_taken(self, automation):
+        run = automation.start(Listener)
+        for name in ("first", "second"):
+            automation.signal(name)
+
+        told = [line for line in automation.timeline(run).splitlines() if "woken by" in line]
+        assert told == ["  woken by signal 'first'", "  woken by signal 'second'"]
+
+    def test_a_step_that_waits_again_for_what_has_just_woken_it_is_told_what_to_write(self, automation):
+        run = automation.start(Stubborn)
+        automation.signal("bell")
+
+        with pytest.raises(AssertionError) as caught:
+            automation.assert_completed(run)
+
+        assert "woken by signal 'bell'\n  and waits for 'bell' again" in str(caught.value)
+        assert "wait('bell', then=self.next_step)" in str(caught.value)
+
+    def test_signals_that_nobody_took_are_told_to_who_waits(self, automation):
+        automation.signal("long before")
+        automation.advance(minutes=1)
+        run = automation.start(Errand)
+        automation.signal("lists", {"bought": "bread"}, key="k")
+        automation.signal("list", {"bought": "bread"}, run_id=automation.start(Stubborn).id)
+
+        story = automation.timeline(run)
+
+        assert "nobody took signal 'lists' with key 'k', sent at 2030-01-07 09:01:00" in story
+        assert "nobody took signal 'list' to run " in story
+        assert "long before" not in story
+
+        automation.signal("list")
+        assert "nobody took" not in automation.timeline(run)
 
 
 def test_the_timeout_is_reached_by_moving_the_clock(automation):

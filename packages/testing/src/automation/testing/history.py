@@ -77,24 +77,30 @@ def attempts_of(run_id: UUID) -> Sequence[Any]:
 def signals_taken(run_id: UUID) -> Sequence[Any]:
     """Return the stored signals that a run has consumed, in that order; none where the storage does not tell."""
     storage = _storage()
-    if not hasattr(storage, "alias"):
+    if hasattr(storage, "alias"):
+        models = _models()
+        receipts = models.WorkflowReceipt.objects.using(storage.alias).filter(run_id=run_id).order_by("pk")
+        ids = list(receipts.values_list("signal_id", flat=True))
+        signals = models.WorkflowSignal.objects.using(storage.alias).filter(signal_id__in=ids)
+        return sorted(signals, key=lambda signal: ids.index(signal.signal_id))
+    if not _tells_of_signals(storage):
         return []
-    models = _models()
-    receipts = models.WorkflowReceipt.objects.using(storage.alias).filter(run_id=run_id).order_by("pk")
-    ids = list(receipts.values_list("signal_id", flat=True))
-    signals = models.WorkflowSignal.objects.using(storage.alias).filter(signal_id__in=ids)
-    return sorted(signals, key=lambda signal: ids.index(signal.signal_id))
+    known = {signal.id: signal for signal in storage.signals()}
+    return [known[signal_id] for taker, signal_id in storage.receipts() if taker == run_id and signal_id in known]
 
 
 def signals_nobody_took(since: datetime) -> Sequence[Any]:
     """Return the stored signals that no run has consumed, as they were sent; none where the storage does not tell."""
     storage = _storage()
-    if not hasattr(storage, "alias"):
+    if hasattr(storage, "alias"):
+        models = _models()
+        taken = models.WorkflowReceipt.objects.using(storage.alias).values("signal_id")
+        signals = models.WorkflowSignal.objects.using(storage.alias).filter(sent_at__gte=since)
+        return list(signals.exclude(signal_id__in=taken).order_by("pk"))
+    if not _tells_of_signals(storage):
         return []
-    models = _models()
-    taken = models.WorkflowReceipt.objects.using(storage.alias).values("signal_id")
-    signals = models.WorkflowSignal.objects.using(storage.alias).filter(sent_at__gte=since)
-    return list(signals.exclude(signal_id__in=taken).order_by("pk"))
+    consumed = {signal_id for _, signal_id in storage.receipts()}
+    return [signal for signal in storage.signals() if signal.sent_at >= since and signal.id not in consumed]
 
 
 def events_of(instance: Any, name: str | None = None) -> list[Any]:
@@ -162,6 +168,11 @@ def _all_runs(name: str | None) -> list[Any]:
     rows = _models().WorkflowRun.objects.using(storage.alias)
     ids = (rows if name is None else rows.filter(name=name)).values_list("pk", flat=True)
     return [run for run in map(storage.load, ids) if run is not None]
+
+
+def _tells_of_signals(storage: Any) -> bool:
+    """Return whether a storage without tables can be asked for signals and who took them, as MemoryStorage can."""
+    return hasattr(storage, "signals") and hasattr(storage, "receipts")
 
 
 def _events() -> Any:

@@ -99,6 +99,11 @@ class MemoryStorage:
         with self._locks.guard:
             return list(self._tables.signals.values())
 
+    def receipts(self) -> Sequence[tuple[UUID, UUID]]:
+        """Return which run has consumed which signal, by their ids, in that order (for people and tests)."""
+        with self._locks.guard:
+            return list(self._tables.receipts)
+
     def _make_locks(self) -> Locks:
         return Locks()
 

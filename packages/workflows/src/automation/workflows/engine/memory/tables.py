@@ -21,8 +21,8 @@ class Changes:
     """New ones, and those that got their position."""
     finished: set[UUID] = field(default_factory=set)
     """Signals whose delivery is done."""
-    receipts: set[tuple[UUID, UUID]] = field(default_factory=set)
-    """(run, signal) pairs: consumed."""
+    receipts: dict[tuple[UUID, UUID], None] = field(default_factory=dict)
+    """(run, signal) pairs: consumed, in that order."""
     position: int | None = None
 
     def copy(self) -> "Changes":
@@ -32,7 +32,7 @@ class Changes:
             attempts=list(self.attempts),
             signals=dict(self.signals),
             finished=set(self.finished),
-            receipts=set(self.receipts),
+            receipts=dict(self.receipts),
             position=self.position,
         )
 
@@ -42,7 +42,7 @@ class Changes:
         if transition.attempt is not None:
             self.attempts.append(transition.attempt)
         if transition.consumed is not None:
-            self.receipts.add((transition.after.id, transition.consumed))
+            self.receipts[transition.after.id, transition.consumed] = None
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Tables:
     signals: dict[UUID, Signal] = field(default_factory=dict)
     undelivered: dict[UUID, None] = field(default_factory=dict)
     """In the order of sending."""
-    receipts: set[tuple[UUID, UUID]] = field(default_factory=set)
+    receipts: dict[tuple[UUID, UUID], None] = field(default_factory=dict)
     position: int = 0
     _live: dict[UUID, None] = field(default_factory=dict)
     _waiting: dict[str, dict[UUID, None]] = field(default_factory=dict)
