@@ -15,6 +15,12 @@ PATTERNS = ("*.md", "docs/**/*.md", "packages/*/README.md", "examples/*/README.m
 PAGES = sorted({str(path.relative_to(ROOT)) for pattern in PATTERNS for path in ROOT.glob(pattern)})
 LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+CHECK = """
+from django.core.checks import run_checks
+advised = "automation_workflows.", "automation_q2_executor.", "automation_bridge."
+assert not (found := [each for each in run_checks(tags=["automation"]) if str(each.id).startswith(advised)]), found
+"""
+"""What a page defines on the way is held against the settings that it advises: a warning is a contradiction."""
 GUIDE = "docs/guide.md"
 """Its blocks are run by tests of their own, in tests/guide."""
 
@@ -25,7 +31,7 @@ def test_every_block_runs(page: str, tmp_path: Path):
 
     project.manage("check")
     project.manage("migrate", "--run-syncdb", "--verbosity", "0")
-    project.run(Page(page).script)
+    project.run(f"{Page(page).script}\n{CHECK}")
 
 
 @pytest.mark.parametrize("page", PAGES)
