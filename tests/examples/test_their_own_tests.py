@@ -33,4 +33,5 @@ def test_they_pass(name: str, command: list[str], tmp_path: Path):
 
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
+    assert " running to " not in said, "What the engine logs is between the dots:\n" + said
     assert re.search(r"^(Ran [1-9]\d* tests|[1-9]\d* passed)", said, re.MULTILINE), said

@@ -78,7 +78,6 @@ Q_CLUSTER = {
     "timeout": 50,
     "retry": 60,
     "max_attempts": 3,
-    "ack_failures": True,
     "catch_up": False,
     "workers": 2,
     "bulk": 1,
