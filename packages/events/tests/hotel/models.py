@@ -130,6 +130,38 @@ class Country(models.Model):
     events = [EventDefinition("country_day", date_field="independent_at")]
 
 
+class Tariff(models.Model):
+    """The database gives its key back otherwise than it was given: with all its places."""
+
+    rate = models.DecimalField(max_digits=6, decimal_places=2, primary_key=True)
+    withdrawn = models.BooleanField(default=False)
+
+    objects = EventTrackingManager()
+
+    events = [
+        EventDefinition("tariff_published", condition=lambda t: True),
+        EventDefinition("tariff_withdrawn", condition=Q(withdrawn=True)),
+    ]
+
+
+class Season(models.Model):
+    """Its key is a time: in UTC, in whatever zone it was given."""
+
+    begins_at = models.DateTimeField(primary_key=True)
+
+    objects = EventTrackingManager()
+
+    events = [EventDefinition("season_announced", condition=lambda s: True)]
+
+
+class TariffNote(models.Model):
+    """Has the key of what it is about."""
+
+    tariff = models.OneToOneField(Tariff, on_delete=models.CASCADE, primary_key=True)
+
+    events = [EventDefinition("tariff_explained", condition=lambda n: True)]
+
+
 class NotDeleted(models.Manager):
     def get_queryset(self):
         return super().get_queryset().filter(deleted=False)

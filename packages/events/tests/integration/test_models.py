@@ -1,7 +1,9 @@
 """All the ways to declare, and all kinds of keys."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from io import StringIO
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -27,7 +29,10 @@ from tests.hotel.models import (
     Note,
     Plain,
     Reservation,
+    Season,
     Silent,
+    Tariff,
+    TariffNote,
     Task,
     Visit,
     Ward,
@@ -149,6 +154,47 @@ def test_keys_that_differ_in_case_only_are_different_entities(clock):
                 cursor.execute("DELETE FROM hotel_country")
         Country.objects.create(code=code)
     assert Event.objects.current().count() == 2
+
+
+@pytest.mark.parametrize("rate", [3, "1.5", 2.5, Decimal("7.000"), Decimal("1E+2")], ids=str)
+def test_a_decimal_key_however_it_is_written(rate):
+    """The database gives it back with all its places: what looks for "3" must find the row with 3.00."""
+    tariff = Tariff(rate=rate)
+    tariff.save()
+    published, withdrawn = Event.objects.for_entity(tariff).order_by("event_name")
+    assert (published.status, published.entity) == (EventStatus.OCCURRED, Tariff.objects.get())
+    assert withdrawn.status == EventStatus.PENDING
+
+    Tariff.objects.get().save()
+    Event.objects.sync(Tariff.objects.all())
+    assert Event.objects.current().count() == 2
+
+    Tariff.objects.update(withdrawn=True)
+    assert Event.objects.get(pk=withdrawn.pk).status == EventStatus.OCCURRED
+
+    TariffNote.objects.create(pk=rate)
+    assert Event.objects.get(event_name="tariff_explained").status == EventStatus.OCCURRED
+
+    Tariff(rate=rate).delete()
+    assert not Event.objects.current().exists()
+
+
+def test_decimal_keys_inserted_in_bulk():
+    Tariff.objects.bulk_create([Tariff(rate=3), Tariff(rate="1.5")])
+    assert list(Event.objects.filter(event_name="tariff_published").values_list("status", flat=True)) == [
+        EventStatus.OCCURRED,
+        EventStatus.OCCURRED,
+    ]
+
+
+def test_a_key_that_is_a_time_is_one_key_in_every_zone():
+    begins_at = datetime(2030, 7, 1, 12, tzinfo=ZoneInfo("Europe/Berlin"))
+    Season(begins_at=begins_at).save()
+    assert Event.objects.get().status == EventStatus.OCCURRED
+
+    Season(begins_at=begins_at.astimezone(UTC)).save()
+    Season.objects.bulk_create([Season(begins_at=begins_at + timedelta(days=1))])
+    assert Event.objects.current().filter(status=EventStatus.OCCURRED).count() == 2
 
 
 def test_one_key_however_it_is_written():

@@ -15,7 +15,7 @@ from django.db.models import Field, Model, Q, QuerySet
 
 from automation.events.conditions import annotation
 from automation.events.guarded import guarded
-from automation.events.registry import Declared, definitions_for
+from automation.events.registry import Declared, definitions_for, key_text
 
 if TYPE_CHECKING:
     from automation.events.models import Event
@@ -69,7 +69,9 @@ def _read(model: type[Model], keys: Sequence[Any], asked: Sequence[Declared], *,
     rows = model._base_manager.using(using).filter(pk__in=keys)
     rows = rows.annotate(**{alias: annotation(model, _q(one), using=using) for alias, one in aliases.items()})
     return {
-        str(row.pk): Fresh(instance=row, truths={one.name: bool(getattr(row, alias)) for alias, one in aliases.items()})
+        key_text(model, row.pk): Fresh(
+            instance=row, truths={one.name: bool(getattr(row, alias)) for alias, one in aliases.items()}
+        )
         for row in rows
     }
 
@@ -110,7 +112,7 @@ def hold_entities(keys: Mapping[UUID, tuple[str, str]], *, using: str) -> set[UU
         rows = rows.select_for_update(
             skip_locked=features.has_select_for_update_skip_locked, no_key=features.has_select_for_no_key_update
         )
-        held.update(pk for row in rows for pk in wanted[str(row.pk)])
+        held.update(pk for row in rows for pk in wanted[key_text(model, row.pk)])
     return held
 
 
@@ -132,7 +134,8 @@ def existing_ids(entity_type: str, entity_ids: Iterable[str], *, using: str) -> 
     except (LookupError, ValueError):
         return None
     keys = [key for key in (_key(model, entity_id) for entity_id in entity_ids) if key is not None]
-    return {str(key) for key in model._base_manager.using(using).filter(pk__in=keys).values_list("pk", flat=True)}
+    found = model._base_manager.using(using).filter(pk__in=keys).values_list("pk", flat=True)
+    return {key_text(model, key) for key in found}
 
 
 def is_valid(event: Event) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from types import GeneratorType
 from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import ValidationError
-from django.db.models import Field, Model
+from django.db.backends.utils import format_number
+from django.db.models import DecimalField, Field, ForeignKey, Model
 
 from automation.events.definitions import EventDefinition
 
@@ -143,11 +146,26 @@ def shares_key(model: type[Model], parent: type[Model]) -> bool:
 
 
 def key_text(model: type[Model], value: Any) -> str:
-    """Return a primary key as it is stored: one text for `1` and `"1"`, and for the ways of writing a UUID."""
+    """Return a primary key as it is stored: one text for `1` and `"1"`, and for the ways of writing a UUID.
+
+    It is the text of what the database gives back, which is not always what was given to it: a decimal has all its
+    places there, and a time is in UTC.
+    """
+    key = primary_key(model)
+    while isinstance(key, ForeignKey):
+        key = key.target_field
     try:
-        return str(primary_key(model).to_python(value))
+        return _as_given_back(key, key.to_python(value))
     except ValidationError:
         return str(value)
+
+
+def _as_given_back(key: Field[Any, Any], value: Any) -> str:
+    if isinstance(value, Decimal) and isinstance(key, DecimalField):
+        return str(format_number(value, key.max_digits, key.decimal_places))
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(UTC)
+    return str(value)
 
 
 def _collect(model: type[Model]) -> Iterable[Declared]:

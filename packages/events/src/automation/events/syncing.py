@@ -18,7 +18,7 @@ from automation.events.lifecycle.reconcile import Verb, reconcile
 from automation.events.lifecycle.status import EventStatus
 from automation.events.models import Event
 from automation.events.ports.wiring import wiring
-from automation.events.registry import Declared, declared, primary_key, shares_key
+from automation.events.registry import Declared, declared, key_text, primary_key, shares_key
 from automation.events.rows import batches, state_of, update_rows
 from automation.events.settling import Decision, carry_out, retire
 from automation.events.snapshots import held_before, snapshot
@@ -100,7 +100,7 @@ def _sync_once(
 ) -> SyncReport:
     # The rows first, then the entities: whoever changes an entity in between changes its row's revision too.
     rows = _read_rows(model, keys, ours, using=using, locked=locked)
-    fresh = read_entities(model, [str(key) for key in keys], ours, using=using)
+    fresh = read_entities(model, [key_text(model, key) for key in keys], ours, using=using)
     decisions = list(_decide(model, rows, fresh, keys, ours, using=using))
     if not dry_run:
         now = wiring.clock.now()
@@ -133,7 +133,7 @@ def _decide(
     using: str,
 ) -> Iterator[Decision]:
     now = wiring.clock.now()
-    for key in map(str, keys):
+    for key in (key_text(model, key) for key in keys):
         seen = fresh.get(key)
         for one in ours:
             if seen is None and not shares_key(model, one.model):
@@ -152,10 +152,10 @@ def _decide(
 def _read_rows(model: type[Model], keys: Sequence[Any], ours: Sequence[Declared], *, using: str, locked: bool) -> Rows:
     found: dict[tuple[str, str, str], Event] = {}
     for entity_type, declaring in sorted({(one.entity_type, one.model) for one in ours}, key=lambda pair: pair[0]):
-        ids = [str(key) for key in keys]
+        ids = [key_text(model, key) for key in keys]
         if not shares_key(model, declaring):
             held = model._base_manager.using(using).filter(pk__in=keys)
-            ids = [str(key) for key in held.values_list(primary_key(declaring).name, flat=True)]
+            ids = [key_text(declaring, key) for key in held.values_list(primary_key(declaring).name, flat=True)]
         rows = Event.objects.using(using).current().filter(entity_type=entity_type, entity_id__in=ids)
         for event in rows.select_for_update() if locked else rows:
             found[event.entity_type, event.entity_id, event.event_name] = event
