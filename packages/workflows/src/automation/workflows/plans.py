@@ -40,9 +40,9 @@ class DjangoPlans:
         moved = _of_held(
             event_at=at,
             wake_at=wake_at,
-            # Who is paused is looked at again when resumed, not at the new date.
-            next_at=Case(When(status=WorkflowStatus.WAITING.value, then=wake_at), default=F("next_at")),
-            why="not begun: moved with its event",
+            # Who is paused is looked at again when it was to be, not at the new date, and still says why it is paused.
+            next_at=_of_waiting("next_at", wake_at),
+            why=_of_waiting("why", "not begun: moved with its event"),
         )
         self._reserved(list(dates)).update(revision=F("revision") + 1, updated_at=now, **moved)
 
@@ -81,6 +81,12 @@ def _of_held(**values: Any) -> dict[str, Case]:
     """Return updates that change WAITING and PAUSED rows, and leave those that a worker is at as they are."""
     changes = {name: _as_expression(name, value) for name, value in values.items()}
     return {name: Case(When(_HELD, then=change), default=F(name)) for name, change in changes.items()}
+
+
+def _of_waiting(name: str, value: Any) -> Case:
+    """Return an update of WAITING rows alone."""
+    is_waiting = When(status=WorkflowStatus.WAITING.value, then=_as_expression(name, value))
+    return Case(is_waiting, default=F(name))
 
 
 def _as_expression(name: str, value: Any) -> Any:

@@ -131,6 +131,19 @@ class PlansClaims(StorageSubject):
         assert stored.wake_at == edited.at
         assert self.due_ids(storage) == []
 
+    def test_a_start_paused_for_its_code_is_looked_at_again_when_it_was_to_be(self, storage: Storage) -> None:
+        occurrence = an_occurrence()
+        paused = a_reserved_start(occurrence, status=WorkflowStatus.PAUSED, pause=Pause.MISSING, next_at=LATER)
+        run = self.put(storage, replace(paused, missing_since=NOW, why="its workflow is not in this code"))
+        edited = _postponed(occurrence, timedelta(days=2))
+
+        self.move(storage, edited)
+
+        stored = self.stored(storage, run.id)
+        assert (stored.pause, stored.missing_since, stored.next_at) == (Pause.MISSING, NOW, LATER)
+        assert stored.why == "its workflow is not in this code"
+        assert stored.wake_at == edited.at
+
     def test_what_has_begun_neither_moves_nor_is_withdrawn(self, storage: Storage) -> None:
         occurrence = an_occurrence()
         run = self.put(storage, a_reserved_start(occurrence, data={}))
@@ -191,13 +204,14 @@ class PlansClaims(StorageSubject):
 
     def test_a_paused_start_is_withdrawn(self, storage: Storage) -> None:
         occurrence = an_occurrence()
-        run = self.put(
-            storage, a_reserved_start(occurrence, status=WorkflowStatus.PAUSED, pause=Pause.PERSON, next_at=None)
-        )
+        paused = a_reserved_start(occurrence, status=WorkflowStatus.PAUSED, pause=Pause.MISSING, missing_since=NOW)
+        run = self.put(storage, paused)
 
         self.withdraw(storage, occurrence.id)
 
-        assert self.stored(storage, run.id).status is WorkflowStatus.CANCELLED
+        stored = self.stored(storage, run.id)
+        assert stored.status is WorkflowStatus.CANCELLED
+        assert (stored.pause, stored.missing_since, stored.next_at) == (Pause.NONE, None, None)
 
     def test_many_occurrences_are_withdrawn_at_once(self, storage: Storage) -> None:
         occurrences = [an_occurrence() for _ in range(300)]

@@ -25,7 +25,10 @@ class Plans(Protocol):
         ...
 
     def move(self, occurrences: Sequence[Occurrence], now: datetime) -> None:
-        """Set `wake_at` and `next_at` of each reserved start to its occurrence's new `at` plus its own offset."""
+        """Set `wake_at` and `next_at` of each reserved start to its occurrence's new `at` plus its own offset.
+
+        A PAUSED one keeps `next_at` and `why`: what it is paused for decides when it is looked at again.
+        """
         ...
 
     def withdraw(self, occurrence_ids: Sequence[str], reason: str, now: datetime) -> None:

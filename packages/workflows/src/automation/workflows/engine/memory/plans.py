@@ -45,7 +45,8 @@ class MemoryPlans:
                     revision=run.revision + 1,
                     occurrence=replace(moved, payload=None),
                     wake_at=planned,
-                    next_at=None if run.status is WorkflowStatus.PAUSED else planned,
+                    # Who is paused for its code is looked at again when it was to be.
+                    next_at=run.next_at if run.status is WorkflowStatus.PAUSED else planned,
                     updated_at=now,
                 )
 
@@ -64,6 +65,7 @@ class MemoryPlans:
                     next_at=None,
                     wake=None,
                     pause=Pause.NONE,
+                    missing_since=None,
                     why=reason,
                     updated_at=now,
                     finished_at=now,
