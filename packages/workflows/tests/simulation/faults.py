@@ -37,6 +37,8 @@ class Faults:
     """Seconds by which workers' clocks may be off, both ways."""
     meddling: float = 0.0
     """People cancel, pause, resume and retry."""
+    absence: float = 0.0
+    """Code is deployed that lacks a workflow or a step; later the whole code again."""
 
     @classmethod
     def swarm(cls, random: Random) -> "Faults":
@@ -54,4 +56,5 @@ class Faults:
             jump=rate(0.05),
             skew=rate(2.0),
             meddling=rate(0.05),
+            absence=rate(0.02),
         )

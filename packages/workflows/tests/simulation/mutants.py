@@ -358,6 +358,73 @@ MUTANTS: Sequence[Mutant] = (
         "if (move",
     ),
     Mutant(
+        "missing code costs an attempt",
+        "runs/decide.py",
+        "        missing_since=run.missing_since or now,\n",
+        "        missing_since=run.missing_since or now,\n        attempt=run.attempt + 1,\n",
+    ),
+    Mutant(
+        "a deploy has no time of grace",
+        "engine/claiming.py",
+        "over = absent.pause is Pause.CONTEXT or now - since >= policy.missing_grace",
+        "over = True",
+    ),
+    Mutant(
+        "what is paused for its code never goes on",
+        "engine/sweeping.py",
+        '        self._operator.let_go_on(run)\n        return "resumed"',
+        '        return "passed"',
+    ),
+    Mutant(
+        "a moved start that is paused for its code is forgotten",
+        "engine/memory/plans.py",
+        "next_at=run.next_at if run.status is WorkflowStatus.PAUSED else planned,",
+        "next_at=None if run.status is WorkflowStatus.PAUSED else planned,",
+    ),
+    Mutant(
+        "a lost worker takes the pause along that was asked for",
+        "engine/sweeping.py",
+        "self._mover.apply([held_after(lost, now)])",
+        "self._mover.apply([lost])",
+    ),
+    Mutant(
+        "a worker goes on past the deadline",
+        "engine/finishing.py",
+        "is_late = run.deadline_at is not None and run.deadline_at <= now",
+        "is_late = False",
+    ),
+    Mutant(
+        "a compensation is bound by the deadline that it follows",
+        "runs/failing.py",
+        "replace(run, error=error, deadline_at=None)",
+        "replace(run, error=error)",
+    ),
+    Mutant(
+        "a retry is bound by the deadline that has passed",
+        "runs/decide.py",
+        'fresh = replace(run, error="", finished_at=None, deadline_at=_new_deadline(definition, now))',
+        'fresh = replace(run, error="", finished_at=None)',
+    ),
+    Mutant(
+        "poison that was spared once goes round for ever",
+        "runs/failing.py",
+        "if lost.lost_claims >= cause.limit and",
+        "if lost.lost_claims == cause.limit and",
+    ),
+    Mutant(
+        "a heartbeat renews another worker's claim",
+        "engine/working.py",
+        "            if held is None or not is_ours(held, run):\n                break\n            try:",
+        "            if held is None:\n                break\n            try:",
+    ),
+    Mutant(
+        "a resume passes over the deadline that came meanwhile",
+        "engine/operating.py",
+        "        if resumed.status is not WorkflowStatus.RUNNING and (over := past_deadline(self._runtime, resumed)):\n"
+        "            return fold(moves[0], over)\n",
+        "",
+    ),
+    Mutant(
         "no fence when one row is stored",
         "django_storage.py",
         "filter(pk=move.before.id, revision=move.before.revision)",

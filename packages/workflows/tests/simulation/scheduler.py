@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 from greenlet import getcurrent, greenlet
 
 from tests.simulation.faults import CommitUnknown, Crash, DatabaseDown, Faults
 
-__all__ = ["Scheduler", "SimClock", "Task"]
+__all__ = ["Gap", "Scheduler", "SimClock", "Task"]
+
+Gap: TypeAlias = tuple[str, str]
+"""Code that is missing: a workflow and its step, or `""` for all of it."""
 
 START = datetime(2030, 1, 7, 9, tzinfo=UTC)
 _YIELDS = 0.35
@@ -30,6 +33,8 @@ class Task:
     outcome: BaseException | None = None
     glet: Any = None
     on_end: Callable[["Task"], None] | None = None
+    lacks: frozenset[Gap] = frozenset()
+    """What is missing from the code that it runs."""
 
 
 class SimClock:
@@ -54,6 +59,8 @@ class Scheduler:
     tasks: list[Task] = field(default_factory=list)
     current: Task | None = None
     points: int = 0
+    verdict: AssertionError | None = None
+    """What was found broken. It ends the simulation even where the engine takes it for a failure of the storage."""
     coverage: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,6 +73,11 @@ class Scheduler:
         """A digest of every choice so far."""
         return self._trace.hexdigest()
 
+    @property
+    def lacks(self) -> frozenset[Gap]:
+        """What is missing from the code of whoever acts now."""
+        return frozenset() if self.current is None else self.current.lacks
+
     def note(self, text: str) -> None:
         """Put a choice into the trace."""
         self._trace.update(text.encode())
@@ -74,10 +86,16 @@ class Scheduler:
         """Count that something happened."""
         self.coverage[what] = self.coverage.get(what, 0) + 1
 
-    def spawn(self, name: str, act: Callable[[], object], on_end: Callable[[Task], None] | None = None) -> None:
+    def spawn(
+        self,
+        name: str,
+        act: Callable[[], object],
+        on_end: Callable[[Task], None] | None = None,
+        lacks: frozenset[Gap] = frozenset(),
+    ) -> None:
         """Add somebody who acts from now on."""
         seconds = self.random.uniform(-self.faults.skew, self.faults.skew) if self.faults.skew else 0.0
-        task = Task(name=name, act=act, skew=timedelta(seconds=seconds), on_end=on_end)
+        task = Task(name=name, act=act, skew=timedelta(seconds=seconds), on_end=on_end, lacks=lacks)
         task.glet = greenlet(lambda: self._run(task))
         self.tasks.append(task)
         self.note(f"+{name}")
@@ -94,6 +112,8 @@ class Scheduler:
         finally:
             self.current = None
         self.note(f">{task.name}")
+        if self.verdict is not None:
+            raise self.verdict
         if task.done:
             self.tasks.remove(task)
             if task.outcome is not None and not isinstance(task.outcome, Crash | DatabaseDown | CommitUnknown):

@@ -1,5 +1,6 @@
 """One simulated run: a safety phase with faults, then a liveness phase without, in which everything must end."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,19 +12,25 @@ from automation.workflows.authoring.registry import registry as the_registry
 from automation.workflows.engine.engine import Engine
 from automation.workflows.errors import WorkflowError
 from automation.workflows.ports import Policy, Wiring
-from automation.workflows.runs.values import Run, WorkflowStatus
+from automation.workflows.runs.values import Pause, Run, WorkflowStatus
+from tests.simulation.deploys import GAPS, SimRegistry
 from tests.simulation.events import SimEvent, SimEvents
-from tests.simulation.faults import DatabaseDown, Faults
+from tests.simulation.faults import Crash, DatabaseDown, Faults
 from tests.simulation.invariants import Broken, CommitChecks, check_ledger, check_legal, check_outside, require
-from tests.simulation.scheduler import Scheduler, Task
+from tests.simulation.scheduler import Gap, Scheduler, Task
 from tests.simulation.storage import SimStorage
 from tests.simulation.workload import ITEMS, define, stage
 
 __all__ = ["Simulation", "simulate"]
 
-KINDS = ("chain", "collector", "keyed", "racer", "outside", "parent", "compensated", "gossip", "failing", "beating")
-FAIL_ON_PURPOSE = ("failing", "compensated")
-"""No other workflow of the simulated world may end FAILED: its attempts never run out, nor do its workers."""
+KINDS = (
+    *("chain", "collector", "keyed", "racer", "outside", "parent"),
+    *("compensated", "gossip", "failing", "beating", "dated", "poison"),
+)
+FAIL_ON_PURPOSE = ("failing", "compensated", "dated")
+"""No other workflow of the simulated world may end FAILED, but for its lost workers: its attempts never run out."""
+LIVE_ROUNDS = 5
+"""After so many sweeps without faults whatever was paused for its code has gone on."""
 
 
 @dataclass
@@ -73,19 +80,33 @@ class Simulation:
         self.senders: dict[UUID, Sent] = {}
         self.called_off: set[UUID] = set()
         """Runs that somebody cancelled, or tried to."""
+        self.missing: frozenset[Gap] = frozenset()
+        """What is not in the code of old workers."""
+        self.old_workers = 0.0
+        """Their share."""
+        self.deaths: Counter[tuple[UUID, int]] = Counter()
+        """How many workers each visit of a poisoned step has killed."""
         self.workers = setting.randint(1, 4)
         self._ids = Random(seed + 1)
         self._runs = runs
         self.engine = self._engine(setting)
         self.events = SimEvents(self.scheduler, self.storage, self.engine)
         self.engine.wiring.occurrences = self.events
-        self.storage.on_commit.append(CommitChecks(self.scheduler, self.storage))
+        self.checks = CommitChecks(self.scheduler, self.storage, self.engine.wiring.policy())
+        self.storage.on_commit.append(self.checks)
 
     def chance(self, rate: float) -> bool:
         return self.scheduler.random.random() < rate
 
     def pick(self, low: int, high: int) -> int:
         return self.scheduler.random.randint(low, high)
+
+    def die(self, run: Run, deaths: int) -> None:
+        """Kill the worker, so many times in each visit."""
+        if self.deaths[run.id, run.visit] < deaths:
+            self.deaths[run.id, run.visit] += 1
+            self.scheduler.count("poisoned")
+            raise Crash("poison")
 
     def run(self) -> "Simulation":
         """Both phases. Raises Broken."""
@@ -124,15 +145,21 @@ class Simulation:
         wiring.storage, wiring.executor, wiring.clock = self.storage, self.queue, self.scheduler.clock
         wiring.new_id = lambda: UUID(int=self._ids.getrandbits(128), version=4)
         policy = Policy(
-            steps_per_claim=setting.choice((1, 2, 100)), batch=setting.choice((1, 2, 500)), lost_limit=10_000
+            steps_per_claim=setting.choice((1, 2, 100)),
+            batch=setting.choice((1, 2, 500)),
+            lost_limit=setting.choice((3, 10_000)),
+            missing_grace=timedelta(seconds=setting.choice((0, 10))),
+            missing_check=timedelta(seconds=10),
         )
         wiring.policy = lambda: policy
-        return Engine(wiring, the_registry)
+        return Engine(wiring, SimRegistry(the_registry, self.scheduler))
 
     def _begin(self) -> None:
         for number in range(self._runs):
             kind = self.scheduler.random.choice(KINDS)
-            given = {"key": f"k{number % 3}"} if kind in {"keyed", "gossip"} else {}
+            given: dict[str, Any] = {"key": f"k{number % 3}"} if kind in {"keyed", "gossip"} else {}
+            if kind == "poison":
+                given = {"deaths": number % 5}
             run = self.engine.start(kind, **given)
             if kind == "collector":
                 self.senders[run.id] = Sent(run_id=run.id)
@@ -154,7 +181,7 @@ class Simulation:
         if len(self.scheduler.tasks) < self.workers and (places := self._places()):
             self._deliver(places)
         elif dice < 0.02:
-            self.scheduler.spawn("sweep", self.engine.process_scheduled)
+            self._sweep()
         elif dice < 0.10:
             self.scheduler.clock.at += timedelta(seconds=random.choice((0.1, 1, 5)))
         elif dice < 0.16:
@@ -164,6 +191,8 @@ class Simulation:
             self.scheduler.clock.at += timedelta(seconds=75)
         elif self.chance(faults.meddling):
             self._meddle()
+        elif self.chance(faults.absence):
+            self._deploy()
 
     def _places(self) -> Sequence[int]:
         """Return which hints may be taken now: now and then also one that comes early."""
@@ -184,7 +213,22 @@ class Simulation:
             self.scheduler.count("hint lost")
             return
         self.deliveries += 1
-        self.scheduler.spawn(f"worker {self.deliveries}", lambda: self.engine.execute_step(run_id))
+        self.scheduler.spawn(f"worker {self.deliveries}", lambda: self.engine.execute_step(run_id), lacks=self._lacks())
+
+    def _sweep(self) -> None:
+        self.scheduler.spawn("sweep", self.engine.process_scheduled, lacks=self._lacks())
+
+    def _lacks(self) -> frozenset[Gap]:
+        return self.missing if self.missing and self.chance(self.old_workers) else frozenset()
+
+    def _deploy(self) -> None:
+        """Deploy code that lacks something, to some of the workers or to all; or the whole code again."""
+        if self.missing:
+            self.missing = frozenset() if self.chance(0.3) else self.missing
+            return
+        self.scheduler.count("code is missing")
+        self.missing = frozenset({self.scheduler.random.choice(GAPS)})
+        self.old_workers = self.scheduler.random.choice((0.5, 1.0))
 
     def _disturb(self) -> None:
         """Send signals: items to collectors, races, keys."""
@@ -246,7 +290,8 @@ class Simulation:
         """No more faults: everything must end, in a bounded time."""
         self.scheduler.faults = Faults()
         self.faults = Faults()
-        for _ in range(400):
+        self.missing = frozenset()
+        for number in range(400):
             self._resume_all()
             self.adopt()
             for sent in self.senders.values():
@@ -256,9 +301,12 @@ class Simulation:
             self.events.poll()
             for key in ("k0", "k1", "k2"):
                 self.engine.signal("keyed", key=key)
-            self.scheduler.spawn("sweep", self.engine.process_scheduled)
+            self._sweep()
             self._drain()
             self.events.check_put_off()
+            if number >= LIVE_ROUNDS:
+                held = [run for run in self._live() if run.pause is Pause.MISSING]
+                require(not held, "what was paused for its code goes on by itself when that is back", held)
             waits = [event for event in self.storage.events.values() if not (event.ended or event.occurred)]
             if not self._live() and not waits and not self.storage.mailbox.undelivered(1):
                 return
@@ -274,7 +322,7 @@ class Simulation:
 
     def _resume_all(self) -> None:
         for run in self._live():
-            if run.status is WorkflowStatus.PAUSED:
+            if run.pause is Pause.PERSON:
                 self.engine.resume(run.id)
 
     def _live(self) -> list[Run]:
@@ -301,7 +349,11 @@ class Simulation:
     def _judge_run(self, run: Run) -> None:
         data: Any = run.data
         if run.status is WorkflowStatus.FAILED:
-            require(run.name in FAIL_ON_PURPOSE, "nothing fails but what does so on purpose", run)
+            is_meant = run.name in FAIL_ON_PURPOSE or run.id in self.checks.lost_out
+            require(is_meant, "nothing fails but what does so on purpose", run)
+            if run.name == "dated" and run.id not in self.checks.lost_out:
+                is_so = "deadline" in run.error and data["undone"] > 0
+                require(is_so, "what fails at its deadline is compensated", run)
         if run.status is WorkflowStatus.CANCELLED:
             require(self._was_called_off(run), "nothing is cancelled that nobody called off", run)
         if run.status is not WorkflowStatus.COMPLETED:
@@ -316,6 +368,10 @@ class Simulation:
                 self._judge_parent(run, data["heard"])
             case "chain":
                 require(data["visits"] == sorted(set(data["visits"])) == written, "no step is lost or doubled", run)
+            case "poison":
+                deaths = max((self.deaths[run.id, visit] for visit in range(run.visit + 1)), default=0)
+                may_live = deaths < self.engine.wiring.policy().lost_limit or run.id in self.checks.spared
+                require(may_live, "poison does not outlive its limit", run)
             case "keyed":
                 require(data["heard"], "a keyed wait ends by its signal", run)
         attempts = self.storage.attempts(run.id)
@@ -336,9 +392,11 @@ class Simulation:
         name = event.occurrence.id
         started = [run for run in self.storage.runs() if run.occurrence is not None and run.occurrence.id == name]
         require(len(started) == 1, "an occurrence starts a workflow once", (event, started))
-        if event.ended and not started[0].has_begun:
+        if started[0].has_begun or started[0].id in self.checks.lost_out:
+            return
+        if event.ended:
             require(started[0].status is WorkflowStatus.CANCELLED, "what ended takes its plans along", started)
-        if event.occurred and not started[0].has_begun:
+        if event.occurred:
             require(started[0].status is WorkflowStatus.CANCELLED, "what occurred is begun", started)
 
     def _judge_collector(self, sent: Sent, seen: list[int]) -> None:

@@ -129,8 +129,12 @@ class SimStorage(MemoryStorage):
         before = {
             run_id: self._tables.runs[run_id] for run_id in transaction.changes.runs if run_id in self._tables.runs
         }
-        for check in self.on_commit:
-            check(before, transaction.changes)
+        try:
+            for check in self.on_commit:
+                check(before, transaction.changes)
+        except AssertionError as broken:
+            self.scheduler.verdict = broken
+            raise
 
     def committed(self, transaction: Transaction) -> None:
         self.ledger += transaction.__dict__.get("ledger", ())

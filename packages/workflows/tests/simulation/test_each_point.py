@@ -11,7 +11,7 @@ from tests.simulation.faults import CommitUnknown, Crash, DatabaseDown, Faults
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.simulation import Simulation
 
-KINDS = ("chain", "collector", "keyed", "outside", "beating", "parent", "compensated", "gossip")
+KINDS = ("chain", "collector", "keyed", "outside", "beating", "parent", "compensated", "gossip", "dated")
 FAULTS: dict[str, type[BaseException]] = {"crash": Crash, "error": DatabaseDown, "lost answer": CommitUnknown}
 
 

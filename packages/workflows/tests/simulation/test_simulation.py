@@ -52,10 +52,14 @@ def test_no_step_is_lost_or_doubled_under_any_mix_of_faults() -> None:
             "error at load",
             "hint doubled",
             "hint lost",
+            "failed at its deadline",
+            "failed for its lost workers",
+            "paused for its code",
+            "went on when its code was back",
         }
 
 
-@pytest.mark.parametrize("fault", ["crash", "database", "unknown", "drop", "duplicate", "jump", "meddling"])
+@pytest.mark.parametrize("fault", ["crash", "database", "unknown", "drop", "duplicate", "jump", "meddling", "absence"])
 def test_each_fault_alone_and_often(fault: str) -> None:
     rate = {"crash": 0.05, "database": 0.05, "unknown": 0.3}.get(fault, 0.3)
     for seed in range(5):
@@ -63,11 +67,18 @@ def test_each_fault_alone_and_often(fault: str) -> None:
 
 
 def test_the_judge_refuses_an_end_that_nobody_meant() -> None:
-    """A run that a crash may fail, and one that is cancelled behind everybody's back."""
+    """One that fails for a single crash, one that may not start its children, one cancelled behind all backs."""
     touchy = Simulation(3, faults=Faults(crash=0.2))
     touchy.engine.wiring.policy = lambda: Policy(lost_limit=1)
-    with pytest.raises(Broken, match="nothing fails but what does so on purpose"):
+    with pytest.raises(Broken, match="poison is given all the workers it is allowed"):
         touchy.run()
+
+    childless = Simulation(3, faults=Faults(), runs=0)
+    childless.take_the_stage()
+    childless.engine.wiring.policy = lambda: Policy(starts_per_step=1)
+    childless.engine.start("parent")
+    with pytest.raises(Broken, match="nothing fails but what does so on purpose"):
+        childless.end()
 
     betrayed = Simulation(3, faults=Faults(), runs=0)
     betrayed.take_the_stage()

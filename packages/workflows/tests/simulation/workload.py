@@ -24,6 +24,7 @@ from automation.workflows.core import (
     workflow,
 )
 from automation.workflows.engine.scope import running_scope
+from automation.workflows.runs.values import Run
 from tests.simulation.events import EVENT, OFFSET
 
 __all__ = ["ITEMS", "SimWorld", "define", "stage"]
@@ -43,6 +44,8 @@ class SimWorld(Protocol):
     def chance(self, rate: float) -> bool: ...
 
     def pick(self, low: int, high: int) -> int: ...
+
+    def die(self, run: Run, deaths: int) -> None: ...
 
 
 class Stage:
@@ -188,8 +191,8 @@ def define() -> None:
         def run(self):
             write()
             may_raise()
-            kinds = ["chain", "failing", "racer", "compensated"]
-            names = [kinds[world.pick(0, 3)] for _ in range(get_context().children)]
+            kinds = ["chain", "failing", "racer", "compensated", "dated", ("poison", {"deaths": 3})]
+            names = [kinds[world.pick(0, 5)] for _ in range(get_context().children)]
             return run_children(names, then=self.after)
 
         @step()
@@ -261,6 +264,42 @@ def define() -> None:
                 heartbeat()
             may_raise()
             get_context().done = True
+            return complete()
+
+    @workflow("dated", default_retry=patient, deadline=timedelta(seconds=40))
+    class Dated:
+        """Waits for what nobody sends: it is over in time, or its deadline ends it."""
+
+        class Context(BaseModel):
+            undone: int = 0
+
+        @step(start=True)
+        def run(self):
+            write()
+            may_raise()
+            if world.chance(0.2):
+                return complete()
+            if world.chance(0.5):
+                return goto(self.run) if world.chance(0.5) else sleep(timedelta(seconds=world.pick(1, 20)))
+            return wait("never")
+
+        @on_fail(retry=patient)
+        def undo(self):
+            write()
+            may_raise()
+            get_context().undone += 1
+
+    @workflow("poison", default_retry=patient)
+    class Poison:
+        """Kills so many of its workers in each visit."""
+
+        class Context(BaseModel):
+            deaths: int = 0
+
+        @step(start=True, timeout=timedelta(seconds=5))
+        def run(self):
+            write()
+            world.die(running_scope().run, get_context().deaths)
             return complete()
 
     @workflow("gossip", default_retry=patient)
