@@ -21,6 +21,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success, Task  # noqa: E402
 
 from automation.events.models import Event, EventDelivery  # noqa: E402 (Django comes first)
 from automation.q2_executor.broker import broker_for, main_queue  # noqa: E402
+from automation.q2_executor.executor import Q2Executor  # noqa: E402 (Django comes first)
 from automation.q2_executor.models import Heartbeat  # noqa: E402 (Django comes first)
 from automation.workflows.core import engine  # noqa: E402
 from automation.workflows.models import WorkflowRun  # noqa: E402
@@ -206,7 +207,7 @@ def _queues() -> list[str]:
 
 
 def flushed(rig: Rig, *, runs: int, seconds: float) -> Facts:
-    """The queue is emptied, with every timer in it, under the usual intervals."""
+    """The queue is emptied, with every timer in it, the one that keeps the sweeps going included."""
     rig.start()
     with transaction.atomic():
         for number in range(runs):
@@ -217,7 +218,14 @@ def flushed(rig: Rig, *, runs: int, seconds: float) -> Facts:
         Stay.objects.create(arrives_at=_in(5), confirmed=True, kind="timed")
     OrmQ.objects.all().delete()
     until(_settled, seconds=seconds, what="everything ended", tell=_tell)
-    return {"lateness": lateness(), "doubles": doubles()}
+    kept = until(watchdogs, seconds=PATIENT_SECONDS, what="the watchdog is back", tell=in_q2)
+    return {"lateness": lateness(), "doubles": doubles(), "watchdogs": kept}
+
+
+def watchdogs() -> int:
+    """Count the timers that keep the sweeps going."""
+    count: int = in_q2()["queue"].get("keep_sweeping", 0)
+    return count
 
 
 def labour(runs: int) -> None:
@@ -396,9 +404,16 @@ def lost_in_redis(rig: Rig, *, runs: int, step_seconds: float, seconds: float) -
     }
 
 
-def recycled(rig: Rig, *, runs: int, seconds: float) -> Facts:
-    """Small runs go through workers that are replaced all the time; the longest time in which nothing was done."""
-    errands(runs)
+def recycled(rig: Rig, *, runs: int, repeats: int, seconds: float) -> Facts:
+    """Small runs go through workers that are replaced; the longest time in which nothing was done.
+
+    The message of each is there `repeats` times more. Those that find nothing to do are done with faster than q2 could
+    write their results: work alone would not be.
+    """
+    with transaction.atomic():
+        for number in range(runs):
+            run = engine.start("errand", number=number)
+            Q2Executor().enqueue([run.id] * repeats)
     rig.start()
     until(lambda: _completed("errand") == runs, seconds=seconds, what="all runs completed", tell=_tell)
     written = list(Entry.objects.filter(what="errand").order_by("written_at").values_list("written_at", flat=True))

@@ -28,3 +28,4 @@ def test_with_an_empty_queue_everything_happens_within_the_bound():
     assert late["arrived"]["max"] <= OF_EVENTS
     assert late["all"]["min"] >= 0
     assert facts["doubles"] == []
+    assert facts["watchdogs"] == 1, "the timer that keeps short intervals is back"

@@ -14,6 +14,7 @@ from django_q.scheduler import scheduler
 from automation.q2_executor import sweeps, tasks
 from automation.q2_executor.executor import Q2Executor
 from automation.q2_executor.models import Heartbeat
+from automation.q2_executor.schedules import install
 from tests.fakes import FakeProcessor, FakeWorker
 from tests.queue import calls, drain
 
@@ -145,6 +146,90 @@ def test_a_lost_watchdog_is_replaced_by_the_next_sweep():
     tasks.process_scheduled_workflows()
 
     assert [name for name, _ in calls()] == ["keep_sweeping"]
+
+
+@pytest.fixture
+def _every_ten_seconds(settings: Any) -> None:
+    settings.AUTOMATION_Q2 = {"SWEEP_EVERY": timedelta(seconds=10)}
+    install()
+
+
+def seconds_to_the_watchdog() -> float | None:
+    """How far ahead the one in the queue is; None without one."""
+    rows = [row for row in OrmQ.objects.all() if row.func().endswith("keep_sweeping")]
+    assert len(rows) <= 1
+    return (rows[0].lock - datetime.now(UTC)).total_seconds() if rows else None
+
+
+def lose_the_queue(*, watchdog_was_due: float) -> None:
+    """Empty it; the watchdog in it would have come so many seconds ago."""
+    OrmQ.objects.all().delete()
+    Heartbeat.objects.filter(name=sweeps.WATCHDOG).update(started_at=ago(watchdog_was_due))
+
+
+def let_q2s_schedule_come() -> None:
+    """q2 looks at its schedules, and a worker works."""
+    Schedule.objects.filter(name=sweeps.WORKFLOWS.title).update(next_run=ago(1))
+    scheduler()
+    drain()
+
+
+@pytest.mark.usefixtures("_every_ten_seconds")
+def test_an_interval_of_seconds_is_kept_by_the_watchdog(worker: FakeWorker):
+    assert Schedule.objects.get(name=sweeps.WORKFLOWS.title).minutes == 1, "q2 knows whole minutes"
+    tasks.process_scheduled_workflows()
+    assert seconds_to_the_watchdog() == pytest.approx(12.5, abs=2)
+
+    due = ago(1)
+    lose_the_queue(watchdog_was_due=1)
+    swept(workflows=12.5)
+    tasks.keep_sweeping(Heartbeat.objects.get(name=sweeps.WATCHDOG).started_at.isoformat())
+
+    assert due < Heartbeat.objects.get(name="workflows").started_at
+    assert worker.sweeps == 2
+    assert seconds_to_the_watchdog() == pytest.approx(12.5, abs=2)
+
+
+@pytest.mark.usefixtures("_every_ten_seconds")
+def test_q2s_schedule_brings_an_interval_of_seconds_back_when_its_timer_is_lost(worker: FakeWorker):
+    tasks.process_scheduled_workflows()
+    lose_the_queue(watchdog_was_due=11)
+
+    let_q2s_schedule_come()
+
+    assert worker.sweeps == 2
+    assert seconds_to_the_watchdog() == pytest.approx(12.5, abs=2)
+
+
+@pytest.mark.usefixtures("_every_ten_seconds")
+def test_a_schedule_that_comes_before_the_timer_is_known_to_be_lost_leaves_it_to_the_next(worker: FakeWorker):
+    tasks.process_scheduled_workflows()
+    lose_the_queue(watchdog_was_due=5)
+
+    let_q2s_schedule_come()
+    assert (worker.sweeps, seconds_to_the_watchdog()) == (2, None)
+    lose_the_queue(watchdog_was_due=65)
+    let_q2s_schedule_come()
+
+    assert worker.sweeps == 3
+    assert seconds_to_the_watchdog() == pytest.approx(12.5, abs=2)
+
+
+@pytest.mark.parametrize("cause", ["a worker that starts", "a sweep"])
+def test_a_watchdog_of_longer_intervals_does_not_hold_up_shorter_ones(worker: FakeWorker, settings: Any, cause: str):
+    """A deploy shortens the interval: the timer that was set before would come once the longer one has passed."""
+    tasks.process_scheduled_workflows()
+    former = Heartbeat.objects.get(name=sweeps.WATCHDOG).started_at
+    OrmQ.objects.all().delete()
+
+    settings.AUTOMATION_Q2 = {"SWEEP_EVERY": timedelta(seconds=10)}
+    sweeps.begin_in_worker() if cause == "a worker that starts" else tasks.process_scheduled_workflows()
+
+    near = seconds_to_the_watchdog()
+    assert near is not None
+    assert near <= 12.5
+    tasks.keep_sweeping(former.isoformat())
+    assert seconds_to_the_watchdog() is not None, "and the former one ends when it comes"
 
 
 def test_an_unreadable_schedule_of_somebody_elses_stops_q2s_scheduler_but_not_the_sweeps(worker: FakeWorker):

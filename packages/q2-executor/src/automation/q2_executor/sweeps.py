@@ -178,8 +178,14 @@ def set_watchdog(*, after: timedelta | None = None) -> None:
         return
     now = datetime.now(UTC)
     standing = Heartbeat.objects.filter(name=WATCHDOG).values_list("started_at", flat=True).first()
-    if standing is None or standing + WATCHDOG_LOST_AFTER < now:
+    if standing is None or not _is_on_its_way(standing, now):
         _send_watchdog(standing, now + (_shortest_interval() * WATCHDOG_AFTER if after is None else after))
+
+
+def _is_on_its_way(standing: datetime, now: datetime) -> bool:
+    """Return whether a watchdog for this time still comes, and soon enough: intervals may be shorter since it was set."""
+    latest = now + _shortest_interval() * WATCHDOG_AFTER
+    return now - WATCHDOG_LOST_AFTER <= standing <= latest + WATCHDOG_LOST_AFTER
 
 
 def begin_in_worker(**_: Any) -> None:
