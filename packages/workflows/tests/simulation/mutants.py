@@ -88,7 +88,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a wait is committed without a look into the mailbox",
         "engine/finishing.py",
-        "        signal = None if wait is None or is_from_now else self._runtime.mailbox.matching(claim.run.id, wait)",
+        "        signal = next(iter(first), None)",
         "        signal = None",
     ),
     Mutant(
@@ -113,7 +113,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a consumed signal leaves no receipt",
         "runs/decide.py",
-        "        consumed=cause.signal.id if isinstance(cause, causes.Signalled | causes.ChildEnded) else None,",
+        "        consumed=cause.signal.id if isinstance(cause, causes.Signalled) else None,",
         "        consumed=None,",
     ),
     Mutant(
@@ -257,8 +257,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a cancel does not reach the children",
         "runs/decide.py",
-        "    if children and not after.children_pending and not isinstance(cause, causes.ChildEnded):",
-        "    if children and isinstance(cause, causes.Lost):",
+        "    if run.children_pending and not after.children_pending and not isinstance(cause, causes.ChildEnded):",
+        "    if run.children_pending and isinstance(cause, causes.Lost):",
     ),
     Mutant(
         "a commit whose answer was lost is taken for a failure",

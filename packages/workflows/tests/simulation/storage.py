@@ -63,9 +63,9 @@ class SimMailbox(MemoryMailbox):
         super().lock(name)
         self.scheduler.point("name locked")
 
-    def matching(self, run_id: UUID, wait: StandingWait) -> Signal | None:
+    def matching(self, run_id: UUID, wait: StandingWait, *, limit: int | None = None) -> Sequence[Signal]:
         self.scheduler.point("matching")
-        return super().matching(run_id, wait)
+        return super().matching(run_id, wait, limit=limit)
 
     def undelivered(self, limit: int, *, name: str | None = None) -> Sequence[Signal]:
         self.scheduler.point("undelivered")

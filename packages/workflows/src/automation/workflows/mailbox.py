@@ -1,6 +1,7 @@
 """Signals in tables: channel rows are the locks, one row holds the position, addresses find keyed signals."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from uuid import UUID
 
 from django.db import connections
@@ -27,6 +28,8 @@ _POSITION_ROW = 1
 _PAGE = 100
 """Signals looked at together when a wait begins, of which nearly always the first decides, and the least number of
 waiting runs looked at together."""
+_LARGE_PAGE = 500
+"""Signals read together where all of them are wanted."""
 
 
 class DjangoMailbox:
@@ -72,13 +75,10 @@ class DjangoMailbox:
             unique_fields=["digest"] if has_target else None,
         )
 
-    def matching(self, run_id: UUID, wait: StandingWait) -> Signal | None:
-        """Look through what was delivered, in the order of positions, for the first that ends the wait."""
-        for row in self._delivered(run_id, wait):
-            signal = signal_from_row(row)
-            if matches(signal, wait):
-                return signal
-        return None
+    def matching(self, run_id: UUID, wait: StandingWait, *, limit: int | None = None) -> Sequence[Signal]:
+        """Look through what was delivered, in the order of positions."""
+        delivered = map(signal_from_row, self._delivered(run_id, wait, _PAGE if limit else _LARGE_PAGE))
+        return list(islice((signal for signal in delivered if matches(signal, wait)), limit))
 
     def undelivered(self, limit: int, *, name: str | None = None) -> Sequence[Signal]:
         """Read what is pending; the primary key is the order of sending."""
@@ -131,13 +131,13 @@ class DjangoMailbox:
             )
         return self.position()
 
-    def _delivered(self, run_id: UUID, wait: StandingWait) -> Iterator[WorkflowSignal]:
+    def _delivered(self, run_id: UUID, wait: StandingWait, size: int) -> Iterator[WorkflowSignal]:
         """Yield delivered signals that may end the wait, by position: addressed ones and broadcasts."""
         last = 0
         while True:
-            page = list(self._found(run_id, wait, last).order_by("position")[:_PAGE])
+            page = list(self._found(run_id, wait, last).order_by("position")[:size])
             yield from page
-            if len(page) < _PAGE:
+            if len(page) < size:
                 return
             last = page[-1].position or last
 

@@ -1,8 +1,6 @@
 """Children: started with the step, joined when all have ended, told of on every path."""
 
-from collections.abc import Sequence
 from contextvars import Context as ContextVars
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -26,8 +24,6 @@ from automation.workflows.core import (
     workflow,
 )
 from automation.workflows.errors import UsageError
-from automation.workflows.memory import MemoryStorage
-from automation.workflows.runs.transition import Transition
 from automation.workflows.runs.values import AttemptOutcome, Run
 from tests.unit.world import World
 
@@ -36,13 +32,6 @@ HOW: dict[str, Any] = {}
 
 class Killed(BaseException):
     is_simulated_crash = True
-
-
-class Forgetful(MemoryStorage):
-    """Stores moves without the receipts of what they consumed."""
-
-    def apply(self, transitions: Sequence[Transition]) -> None:
-        super().apply([replace(transition, consumed=None) for transition in transitions])
 
 
 def family(
@@ -394,20 +383,6 @@ def test_children_that_ended_while_the_parent_was_paused_are_heard_at_the_resume
     assert [entry[1] for entry in heard(world, run)] == [{"answer": 3}, {"answer": 6}]
 
 
-def test_a_storage_that_forgets_what_a_run_has_heard_does_not_keep_a_resume_for_ever() -> None:
-    """Two children have ended, and the storage gives the first one's end over and over."""
-    world = World(Forgetful())
-    family(fan=[{"n": 1, "how": "wait"}, {"n": 2, "how": "wait"}, {"n": 3, "how": "wait"}])
-    run = world.engine.start("parent")
-    world.engine.pause(run.id)
-    world.engine.signal("go")
-
-    with pytest.raises(RuntimeError, match="a second time"):
-        world.engine.resume(run.id)
-
-    assert world.status(run) is WorkflowStatus.PAUSED
-
-
 def test_a_child_that_ended_twice_while_the_parent_was_paused_hides_no_other_child(world: World) -> None:
     """Each end is told: there may be more of them than children."""
     world.with_queue()
@@ -440,6 +415,40 @@ def test_a_child_that_failed_and_is_retried_later_does_not_wake_its_parent_twice
     world.engine.retry(failed.id)
 
     assert world.status(run) is WorkflowStatus.COMPLETED
+
+
+def test_a_child_that_fails_again_and_again_never_stands_for_another(world: World) -> None:
+    """Three ends have been told, of one child out of three: the count of those that are out is made anew."""
+    family(fan=[{"how": "fail"}, {"how": "wait", "n": 1}, {"how": "wait", "n": 2}])
+    run = world.engine.start("parent")
+    failed = next(child for child in children(world) if child.status is WorkflowStatus.FAILED)
+
+    for _ in range(2):
+        world.engine.retry(failed.id)
+
+    stored = world.stored(run)
+    assert (stored.status, stored.children_pending) == (WorkflowStatus.WAITING, 2)
+    assert stored.why == "waits for 2 children to end"
+    world.engine.signal("go")
+    assert [entry[0] for entry in heard(world, run)] == ["failed", "completed", "completed"]
+
+
+def test_an_end_that_is_delivered_twice_never_stands_for_another(world: World) -> None:
+    """Two deliveries at once may both wake by it; the parent goes on when all have ended, and not before."""
+    world.with_queue()
+    family(fan=[{"n": 1}, {"n": 2}])
+    run = world.engine.start("parent")
+    world.engine.execute_step(run.id)
+    first, second = children(world)
+    world.engine.execute_step(first.id)
+    (end,) = world.storage.signals()
+
+    world.engine._sweeper._postman._batch([end], 10)
+
+    assert (world.status(run), world.stored(run).children_pending) == (WorkflowStatus.WAITING, 1)
+    world.engine.execute_step(second.id)
+    world.engine.execute_step(run.id)
+    assert [entry[1] for entry in heard(world, run)] == [{"answer": 2}, {"answer": 4}]
 
 
 def test_a_parent_with_on_fail_hears_first_and_fails_after(world: World) -> None:

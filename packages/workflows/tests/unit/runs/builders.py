@@ -11,7 +11,7 @@ from automation.workflows.authoring.retry import Retry
 from automation.workflows.authoring.wakes import Wake, WakeKind
 from automation.workflows.runs import causes
 from automation.workflows.runs.causes import Cause
-from automation.workflows.runs.children import children_signal, ended_signal, gathering
+from automation.workflows.runs.children import children_wait, ended_signal, expecting
 from automation.workflows.runs.values import EntityRef, Occurrence, Pause, Run, Signal, StandingWait, WorkflowStatus
 from automation.workflows.runs.visits import first_wake
 
@@ -75,8 +75,7 @@ def run(status: WorkflowStatus = WorkflowStatus.READY, **changes: Any) -> Run:
 def parent() -> Run:
     """Return a run that waits for one child."""
     waiting = run(WorkflowStatus.WAITING, wake_at=None, next_at=None)
-    wait = StandingWait(signal=children_signal(RUN_ID, 2), then="two")
-    return replace(waiting, wait=wait, wake=gathering([child()]), children_pending=1)
+    return replace(waiting, wait=children_wait(waiting, "two"), wake=expecting([child()]), children_pending=1)
 
 
 def child() -> Run:
@@ -104,7 +103,7 @@ CAUSES: dict[str, Cause] = {
     "Postponed": causes.Postponed(until=LATER),
     "Due": causes.Due(position=11),
     "Signalled": causes.Signalled(signal=SIGNAL),
-    "ChildEnded": causes.ChildEnded(signal=end_of_child()),
+    "ChildEnded": causes.ChildEnded(signal=end_of_child(), ends=(end_of_child().payload or {},)),
     "PauseRequested": causes.PauseRequested(),
     "Resumed": causes.Resumed(),
     "CancelRequested": causes.CancelRequested(reason="called off"),
@@ -136,4 +135,4 @@ def gathered_two() -> Run:
     """Return a run that waits for two children."""
     waiting = parent()
     other = replace(child(), id=UUID(int=9))
-    return replace(waiting, wake=gathering([child(), other]), children_pending=2)
+    return replace(waiting, wake=expecting([child(), other]), children_pending=2)

@@ -286,7 +286,7 @@ class MailboxClaims(StorageSubject):
 
         self.tidy(storage, _LONG_AFTER)
 
-        assert storage.mailbox.matching(run.id, StandingWait(signal=signal.name)) == signal
+        assert list(storage.mailbox.matching(run.id, StandingWait(signal=signal.name))) == [signal]
 
     def tidy(self, storage: Storage, now: datetime) -> None:
         """Clean up, and see that it has an effect: what deletes nothing proves nothing by what it keeps."""
@@ -294,7 +294,7 @@ class MailboxClaims(StorageSubject):
         if not self.clean_up(storage, now):
             pytest.skip("This storage keeps everything: clean_up() gives False.")
         left = storage.mailbox.matching(an_id(), StandingWait(signal=told_to_all.name))
-        assert left is None, "clean_up() left a signal that was delivered to all long ago."
+        assert not left, "clean_up() left a signal that was delivered to all long ago."
 
 
 def _at(signal: Signal, position: int) -> Signal:

@@ -150,6 +150,21 @@ class WaitClaims(StorageSubject):
         assert self.waiters_of(storage, signal) == [other.id]
         assert self.matching(storage, other) == signal
 
+    @pytest.mark.parametrize("limit", [None, 1, 200, 1000])
+    def test_a_wait_gets_all_that_end_it_at_once_in_order(self, storage: Storage, limit: int | None) -> None:
+        """As a parent reads what its children told it, unheard by whoever else waits for the same name."""
+        run = self.put(storage, a_waiting_run(StandingWait(signal="paid", broadcasts_after=2**63 - 1)))
+        mine = [a_signal(run_id=run.id, payload={"n": n}) for n in range(600)]
+        others = [a_signal(run_id=an_id()), a_signal(), a_signal(name="sent", run_id=run.id)]
+        self.deliver_all(storage, [*mine[:300], *others, *mine[300:]])
+        self.consume(storage, run, mine[0])
+        run = self.stored(storage, run.id)
+
+        assert run.wait is not None
+        found = storage.mailbox.matching(run.id, run.wait, limit=limit)
+
+        assert [signal.payload for signal in found] == [signal.payload for signal in mine[1:]][:limit]
+
     # A signal that comes after the wait
 
     @pytest.mark.parametrize("status", [status for status in WorkflowStatus if status is not WorkflowStatus.WAITING])
@@ -246,7 +261,7 @@ class WaitClaims(StorageSubject):
         assert run.wait is not None
         with storage.transaction():
             storage.mailbox.lock(run.wait.signal)
-            return storage.mailbox.matching(run.id, run.wait)
+            return next(iter(storage.mailbox.matching(run.id, run.wait, limit=1)), None)
 
     def consume(self, storage: Storage, run: Run, signal: Signal) -> None:
         """Let a run consume a signal and stand in its wait again."""

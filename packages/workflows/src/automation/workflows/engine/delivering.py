@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from automation.workflows.engine.faults import fault
+from automation.workflows.engine.hearing import heard
 from automation.workflows.engine.moving import Mover
 from automation.workflows.engine.runtime import STALE_TRIES, Runtime
 from automation.workflows.errors import StaleRun
-from automation.workflows.runs.children import heard
 from automation.workflows.runs.decide import decide
 from automation.workflows.runs.values import Signal
 
@@ -96,7 +96,7 @@ class Postman:
     def _wake(self, signal: Signal, size: int) -> int:
         now = self._runtime.now()
         waiting = self._runtime.mailbox.waiters(signal, size)
-        self._mover.apply([decide(run, heard(signal), None, now) for run in waiting])
+        self._mover.apply([decide(run, heard(self._runtime, run, signal), None, now) for run in waiting])
         return len(waiting)
 
 

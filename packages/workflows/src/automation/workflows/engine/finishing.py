@@ -175,7 +175,8 @@ class Finisher:
         wait = move.after.wait
         # With the lock held, no signal of this name can have got a place since the position was read: there is none.
         is_from_now = isinstance(outcome.result, Wait) and outcome.result.since == "now"
-        signal = None if wait is None or is_from_now else self._runtime.mailbox.matching(claim.run.id, wait)
+        first = () if wait is None or is_from_now else self._runtime.mailbox.matching(claim.run.id, wait, limit=1)
+        signal = next(iter(first), None)
         if signal is None:
             _warn_of_mistake(claim, move, outcome)
             return Finish(transition=move)

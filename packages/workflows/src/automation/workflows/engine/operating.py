@@ -3,19 +3,18 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from uuid import UUID
 
 from automation.workflows.authoring.targets import unknown_step
 from automation.workflows.engine.buffer import Order
 from automation.workflows.engine.deadlines import past_deadline
 from automation.workflows.engine.errors_text import bounded
 from automation.workflows.engine.fitting import definition_of
+from automation.workflows.engine.hearing import awaited
 from automation.workflows.engine.moving import Mover
 from automation.workflows.engine.runtime import STALE_TRIES, Runtime
 from automation.workflows.engine.scope import running_scope
 from automation.workflows.errors import IllegalTransition, StaleRun, UnknownRun, UsageError
 from automation.workflows.runs import causes
-from automation.workflows.runs.children import heard
 from automation.workflows.runs.decide import decide
 from automation.workflows.runs.transition import Transition, fold
 from automation.workflows.runs.values import Pause, Run, StandingWait, WorkflowStatus
@@ -86,23 +85,7 @@ class Operator:
 
     def let_go_on(self, run: Run) -> None:
         """End the pause; what came while it lasted counts now: a deadline, a signal, the ends of children."""
-        transition = self._resumption(run)
-        self._mover.apply([transition])
-        self._catch_up(transition.after)
-
-    def _catch_up(self, run: Run) -> None:
-        """Hear the other children that ended while a parent was paused."""
-        # As many as there are, not as are pending: a child that was retried meanwhile has told of two ends.
-        heard_before: set[UUID | None] = set()
-        while run.children_pending and run.wait is not None:
-            moves = self._signals(run, run.wait)
-            if not moves:
-                return
-            if moves[-1].consumed in heard_before:
-                raise RuntimeError(f"The storage gives run {run.id} the signal {moves[-1].consumed} a second time.")
-            self._mover.apply(moves)
-            heard_before.add(moves[-1].consumed)
-            run = moves[-1].after
+        self._mover.apply([self._resumption(run)])
 
     def _unknown(self, order: Order) -> bool:
         if order.verb == "cancel":
@@ -145,9 +128,7 @@ class Operator:
         return decide(run, causes.Due(position=self._runtime.mailbox.position()), None, self._runtime.now())
 
     def _signals(self, run: Run, wait: StandingWait) -> list[Transition]:
-        """Look for a signal that came while the run was paused, holding the lock of its name."""
+        """Look for what came while the run was paused, holding the lock of its name."""
         self._runtime.mailbox.lock(wait.signal)
-        signal = self._runtime.mailbox.matching(run.id, wait)
-        if signal is None:
-            return []
-        return [decide(run, heard(signal), None, self._runtime.now())]
+        cause = awaited(self._runtime, run, wait)
+        return [] if cause is None else [decide(run, cause, None, self._runtime.now())]

@@ -44,8 +44,11 @@ class Mailbox(Protocol):
         """Hold the signal name `name` until the transaction ends. Raises outside a transaction."""
         ...
 
-    def matching(self, run_id: UUID, wait: StandingWait) -> Signal | None:
-        """Return the first delivered signal, by position, that ends this wait and that the run has not consumed."""
+    def matching(self, run_id: UUID, wait: StandingWait, *, limit: int | None = None) -> Sequence[Signal]:
+        """Return the delivered signals, by position, that end this wait and that the run has not consumed.
+
+        All of them, in few statements, or the first `limit`.
+        """
         ...
 
     def undelivered(self, limit: int, *, name: str | None = None) -> Sequence[Signal]:

@@ -93,6 +93,8 @@ class ChildEnded:
     """A child of the current visit has ended, however it ended; the signal's payload tells."""
 
     signal: Signal
+    ends: tuple[JsonObject, ...] | None = None
+    """What the children have told so far, this one included, in that order; None where others are known to be out."""
 
     name = "ChildEnded"
 

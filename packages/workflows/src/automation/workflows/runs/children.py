@@ -1,28 +1,34 @@
-"""How a parent waits for its children: by signals of its own, one per child, gathered in the wake to come."""
+"""How a parent waits for its children: by signals of its own, one for each end.
 
-from collections.abc import Mapping, Sequence
+What a child has to tell stays in its signal. The parent's row has the list of its children, written once, and a count
+of those that are out; each end counts it down, whatever the number of the others. Only who seems to be the last has all
+of them read and joined, and counted anew: an end that was heard twice, or of a child that was retried, has made the
+count too small, never too large.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID, uuid5
 
 from automation.workflows.authoring.payloads import JsonObject
 from automation.workflows.authoring.wakes import Wake, WakeKind
-from automation.workflows.runs.causes import ChildEnded, Signalled
-from automation.workflows.runs.values import Run, Signal, WorkflowStatus
+from automation.workflows.runs.values import Run, Signal, StandingWait
 
 __all__ = [
     "CHILDREN_PREFIX",
+    "children_of",
     "children_signal",
+    "children_wait",
     "children_why",
     "ended_signal",
-    "gather",
-    "gathering",
-    "heard",
-    "live_children",
+    "expecting",
+    "join",
 ]
 
 CHILDREN_PREFIX = "children:"
 """Names of signals by which children tell that they ended; nobody else may send them."""
+_BEYOND_ALL = 2**63 - 1
+"""The largest position that a table holds."""
 
 
 def children_signal(parent_id: UUID, visit: int) -> str:
@@ -33,6 +39,11 @@ def children_signal(parent_id: UUID, visit: int) -> str:
     return f"{CHILDREN_PREFIX}{visit}:{parent_id.hex[-1]}"
 
 
+def children_wait(parent: Run, then: str | None) -> StandingWait:
+    """Return the wait of a parent for its children: what is told to all is not for it."""
+    return StandingWait(signal=children_signal(parent.id, parent.visit), then=then, broadcasts_after=_BEYOND_ALL)
+
+
 def ended_signal(child: Run, revision: int, result: JsonObject | None, now: datetime) -> Signal | None:
     """Return what a run that ends tells its parent; None without a parent."""
     if child.parent_id is None:
@@ -40,51 +51,42 @@ def ended_signal(child: Run, revision: int, result: JsonObject | None, now: date
     return Signal(
         id=uuid5(child.id, f"ended:{revision}"),
         name=children_signal(child.parent_id, child.parent_visit),
-        payload=_entry(child.id, child.name, child.status, result, child.error.partition("\n")[0]),
+        payload={
+            "id": str(child.id),
+            "name": child.name,
+            "status": child.status.value,
+            "result": None if result is None else dict(result),
+            "error": child.error.partition("\n")[0],
+        },
         run_id=child.parent_id,
         sent_at=now,
     )
 
 
-def gathering(children: Sequence[Run]) -> Wake:
-    """Return the wake of the visit to come, before any child has ended."""
-    entries = [_entry(child.id, child.name, None, None, "") for child in children]
-    return Wake(kind=WakeKind.CHILDREN, cause=WakeKind.CHILDREN, payload={"children": entries})
+def expecting(children: Sequence[Run]) -> Wake:
+    """Return the wake of a parent that waits: who its children are, in the order in which it asked for them."""
+    ids = [str(child.id) for child in children]
+    return Wake(kind=WakeKind.CHILDREN, cause=WakeKind.CHILDREN, payload={"children": ids})
 
 
-def gather(payload: JsonObject, ended: Mapping[str, Any]) -> tuple[JsonObject, int]:
-    """Put one child's end into its place; return the payload and how many are still out."""
-    entries = [dict(ended) if entry["id"] == ended["id"] else entry for entry in payload["children"]]
-    return {"children": entries}, sum(entry["status"] is None for entry in entries)
+def join(expected: JsonObject, ends: Sequence[JsonObject]) -> tuple[JsonObject, int]:
+    """Put what the children told into the order of the list; return the payload and how many are still out.
 
-
-def heard(signal: Signal) -> ChildEnded | Signalled:
-    """Return the cause that a delivered signal is to the run that waits for it."""
-    return ChildEnded(signal=signal) if signal.name.startswith(CHILDREN_PREFIX) else Signalled(signal=signal)
-
-
-def live_children(run: Run) -> tuple[UUID, ...]:
-    """Return the children of a waiting parent that may be alive: those that are out, and those that failed.
-
-    Whoever failed may have been retried since.
+    `ends` are in the order in which they were told: of a child that was retried, the last one counts.
     """
-    if not run.children_pending or run.wake is None or run.wake.payload is None:
+    told = {end["id"]: end for end in ends}
+    joined = [dict(told[child_id]) for child_id in expected["children"] if child_id in told]
+    return {"children": joined}, len(expected["children"]) - len(joined)
+
+
+def children_of(run: Run) -> tuple[UUID, ...]:
+    """Return the children that a waiting parent waits for, in the order of ids.
+
+    Those that have ended are among them: whoever failed may have been retried since.
+    """
+    if run.wake is None or run.wake.payload is None:
         return ()
-    may_live = {None, WorkflowStatus.FAILED.value}
-    entries = run.wake.payload["children"]
-    return tuple(sorted(UUID(entry["id"]) for entry in entries if entry["status"] in may_live))
-
-
-def _entry(
-    child_id: UUID, name: str, status: WorkflowStatus | None, result: JsonObject | None, error: str
-) -> dict[str, Any]:
-    return {
-        "id": str(child_id),
-        "name": name,
-        "status": None if status is None else status.value,
-        "result": None if result is None else dict(result),
-        "error": error,
-    }
+    return tuple(sorted(map(UUID, run.wake.payload["children"])))
 
 
 def children_why(pending: int) -> str:

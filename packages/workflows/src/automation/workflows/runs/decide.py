@@ -14,7 +14,7 @@ from automation.workflows.authoring.results import Complete
 from automation.workflows.authoring.wakes import Wake, WakeKind
 from automation.workflows.runs import causes
 from automation.workflows.runs.causes import Cause
-from automation.workflows.runs.children import children_why, ended_signal, gather, live_children
+from automation.workflows.runs.children import children_of, children_why, ended_signal, join
 from automation.workflows.runs.failing import failed, lost, raised
 from automation.workflows.runs.history import attempt_row
 from automation.workflows.runs.matching import unaccepted
@@ -53,7 +53,7 @@ def decide(
         after=after,
         cause=cause.name,
         attempt=attempt_row(run, cause, now),
-        consumed=cause.signal.id if isinstance(cause, causes.Signalled | causes.ChildEnded) else None,
+        consumed=cause.signal.id if isinstance(cause, causes.Signalled) else None,
         effects=effects + _owed(run, after, cause, now),
     )
 
@@ -173,14 +173,15 @@ def _signalled(run: Run, cause: causes.Signalled, now: datetime) -> Move:
 
 def _child_ended(run: Run, cause: causes.ChildEnded, now: datetime) -> Move:
     wait, wake = run.wait, run.wake
-    if wait is None or wake is None or wake.payload is None or cause.signal.payload is None:
+    if wait is None or wake is None or wake.payload is None:
         return ready(run, now)
-    payload, pending = gather(wake.payload, cause.signal.payload)
-    gathered = replace(wake, payload=payload)
+    payload, pending = wake.payload, run.children_pending - 1
+    if cause.ends is not None:
+        payload, pending = join(wake.payload, cause.ends)
     if pending:
-        return replace(run, wake=gathered, children_pending=pending, why=children_why(pending)), ()
+        return replace(run, children_pending=pending, why=children_why(pending)), ()
     position = max(cause.signal.position or 0, run.visit_position)
-    return enter(run, wait.then or run.current_step, gathered, now, position)
+    return enter(run, wait.then or run.current_step, replace(wake, payload=payload), now, position)
 
 
 def _pause_requested(run: Run, cause: causes.PauseRequested) -> Run:
@@ -247,9 +248,8 @@ def _deferred(run: Run, cause: causes.Deferred) -> Run:
 def _owed(run: Run, after: Run, cause: Cause, now: datetime) -> tuple[Effect, ...]:
     """Return what every move of this kind owes: a hint, news for the parent, an end for the children."""
     effects: list[Effect] = []
-    children = live_children(run)
-    if children and not after.children_pending and not isinstance(cause, causes.ChildEnded):
-        effects.append(CancelRuns(run_ids=children, reason=f"its parent {run.id} went on without it"))
+    if run.children_pending and not after.children_pending and not isinstance(cause, causes.ChildEnded):
+        effects.append(CancelRuns(run_ids=children_of(run), reason=f"its parent {run.id} went on without it"))
     if after.status.is_terminal:
         told = ended_signal(after, run.revision + 1, _result(cause), now)
         effects += [] if told is None else [Send(signal=told)]

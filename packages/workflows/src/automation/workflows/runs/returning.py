@@ -8,7 +8,7 @@ from automation.workflows.authoring.definitions import WorkflowDefinition
 from automation.workflows.authoring.results import Children, Complete, Fail, Goto, Sleep, StepResult, Wait
 from automation.workflows.authoring.wakes import Wake, WakeKind
 from automation.workflows.runs import causes
-from automation.workflows.runs.children import children_signal, children_why, gathering
+from automation.workflows.runs.children import children_wait, children_why, expecting
 from automation.workflows.runs.failing import failed
 from automation.workflows.runs.matching import standing_wait
 from automation.workflows.runs.values import Run, StandingWait, WorkflowStatus
@@ -80,11 +80,10 @@ def _deadline(run: Run, result: Wait, key: str, now: datetime) -> datetime | Non
 
 
 def _parted(run: Run, result: Children, children: tuple[Run, ...], now: datetime, position: int) -> Move:
-    wake = gathering(children)
+    wake = expecting(children)
     if not children:
         return enter(run, result.then or run.current_step, wake, now, position)
-    wait = StandingWait(signal=children_signal(run.id, run.visit), then=result.then)
-    waiting = waits(run, wait, None, children_why(len(children)))
+    waiting = waits(run, children_wait(run, result.then), None, children_why(len(children)))
     return replace(waiting, wake=wake, children_pending=len(children)), ()
 
 

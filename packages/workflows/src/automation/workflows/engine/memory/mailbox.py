@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import islice
 from uuid import UUID
 
 from automation.workflows.engine.memory.transactions import Transaction
@@ -46,15 +47,13 @@ class MemoryMailbox:
             raise UsageError(f"Signal name {name!r} can only be locked inside storage.transaction().")
         open_.lock(("name", name))
 
-    def matching(self, run_id: UUID, wait: StandingWait) -> Signal | None:
-        """Return the first delivered signal that ends the wait."""
+    def matching(self, run_id: UUID, wait: StandingWait, *, limit: int | None = None) -> Sequence[Signal]:
+        """Return the delivered signals that end the wait, by position."""
         after = min(wait.broadcasts_after, wait.addressed_after, wait.run_after)
         with self._transaction() as open_:
-            for signal in _placed(open_, wait.signal, after):
-                is_for_it = signal.run_id in {None, run_id}
-                if is_for_it and matches(signal, wait) and not open_.has_consumed(run_id, signal.id):
-                    return signal
-        return None
+            placed = (signal for signal in _placed(open_, wait.signal, after) if signal.run_id in {None, run_id})
+            unheard = (signal for signal in placed if not open_.has_consumed(run_id, signal.id))
+            return list(islice((signal for signal in unheard if matches(signal, wait)), limit))
 
     def undelivered(self, limit: int, *, name: str | None = None) -> Sequence[Signal]:
         """Return signals whose delivery is not finished, in the order of sending."""
