@@ -81,11 +81,15 @@ def _is_waiting_again(run: Any, signal: Any) -> bool:
 
 
 def _left_lying(run: Any) -> Iterator[str]:
-    """Tell of signals that may have been meant for this wait: events are named by the project, and seldom misspelt."""
+    """Tell of signals that may have been meant for this wait: events are named by the project, and seldom misspelt.
+
+    The ends of children are for their parent alone, which counts them and takes none.
+    """
     others = [
         signal
         for signal in signals_nobody_took(run.created_at)
-        if signal.name == run.wait.signal or not signal.name.startswith("event:")
+        if not signal.name.startswith("children:")
+        and (signal.name == run.wait.signal or not signal.name.startswith("event:"))
     ]
     for signal in others[-_SHOWN_SIGNALS:]:
         to = f" to run {signal.run_id}" if signal.run_id is not None else ""
