@@ -201,19 +201,8 @@ class _WaitWord:
         """
         return _wait(signal, timeout, on_timeout, then, key, None, since, accept)
 
-    def for_signal(
-        self,
-        signal: str,
-        *,
-        timeout: timedelta | None = None,
-        on_timeout: StepTarget | None = None,
-        then: StepTarget | None = None,
-        key: str | None = None,
-        since: Since = None,
-        accept: Sequence[str] | None = None,
-    ) -> Wait:
-        """The same as calling `wait`."""
-        return _wait(signal, timeout, on_timeout, then, key, None, since, accept)
+    for_signal = __call__
+    """The same as calling `wait`."""
 
     def for_event(
         self,
