@@ -15,6 +15,7 @@ from django.db import OperationalError
 from django_q.models import OrmQ, Schedule
 
 from automation.events.models import Event, EventDelivery
+from automation.events.ports import Health
 from automation.q2_executor import doctor, tasks
 from automation.q2_executor.doctor import examine
 from automation.q2_executor.models import Heartbeat
@@ -93,6 +94,15 @@ def test_the_five_minute_poll_is_not_measured_by_the_minute():
 
     Heartbeat.objects.filter(name="events").update(started_at=ago(610), finished_at=ago(610))
     assert len(found(Level.STOPPED)) == 1
+
+
+def test_a_days_work_that_is_not_done_is_no_sign_of_a_cluster_that_stands_still():
+    Heartbeat.objects.filter(name="cleanup").update(started_at=ago(200_000), finished_at=ago(200_000))
+
+    [warning] = found(Level.WARNING)
+    assert warning.startswith("Events: cleanup_old: last ran to its end 20000")
+    assert warning.endswith("it is wanted every 86400 s")
+    assert run()[0] == ExitCode.HEALTHY
 
 
 def test_a_cluster_that_never_swept_has_stopped():
@@ -332,6 +342,36 @@ def test_deliveries_that_are_owed_and_those_that_failed_are_told():
         "deliveries: 1 have failed for good",
         "deliveries: 1 are parked: their callback is not in this code",
     ]
+
+
+def test_a_thousand_is_told_as_a_thousand_or_more(monkeypatch: pytest.MonkeyPatch, processor: FakeProcessor):
+    """The ports count no further, so as not to read a table whole."""
+    health = Health(overdue=1000, owed=999, failed=1000, parked=0)
+    monkeypatch.setattr(processor, "health", lambda before: health)
+
+    assert found(Level.PROBLEM) == [
+        "events: 1000 or more due for more than 600 s and have not occurred",
+        "deliveries: 999 due for more than 600 s and have not been made",
+    ]
+    assert found(Level.WARNING) == ["deliveries: 1000 or more have failed for good"]
+
+
+def test_whatever_is_not_well_is_said_with_what_to_do_about_it(settings: Any):
+    settings.Q_CLUSTER = {**settings.Q_CLUSTER, "catch_up": True}
+    Heartbeat.objects.filter(name="workflows").delete()
+    Heartbeat.objects.filter(name="events").update(started_at=ago(5), finished_at=ago(5000))
+    Schedule.objects.filter(name="Events: poll_due").delete()
+    Schedule.objects.filter(name="Events: cleanup_old").update(next_run=ago(5000))
+    Schedule.objects.create(name="theirs", func="shop.tasks.tidy", args="UUID('x')")
+    OrmQ.objects.create(key="automation", payload="x", lock=ago(500))
+    for fields in ({}, {"status": "failed", "next_at": None}, {"status": "paused", "pause": "missing"}):
+        a_run(**fields)
+    an_event(status="pending", next_at=ago(601))
+
+    unwell = [each for each in examine().findings if each.level is not Level.OK]
+
+    assert len(unwell) == 11
+    assert [each.about for each in unwell if not each.remedy] == []
 
 
 def test_looking_changes_nothing_and_costs_little(django_assert_max_num_queries):

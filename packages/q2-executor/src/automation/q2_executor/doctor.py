@@ -74,7 +74,7 @@ def _heartbeat(sweep: Sweep, beat: Heartbeat | None, look: _Look) -> Finding:
     finished = None if beat is None or beat.finished_at is None else look.now - beat.finished_at
     begun = None if beat is None or beat.started_at is None else look.now - beat.started_at
     if finished is not None and finished <= look.patience(sweep):
-        return Finding(level=Level.OK, about=sweep.title, message=f"ran {_seconds(finished)} ago")
+        return _ok(sweep.title, f"ran {_seconds(finished)} ago")
     last = "has never run to its end" if finished is None else f"last ran to its end {_seconds(finished)} ago"
     tried = "" if begun is None else f"; it was begun {_seconds(begun)} ago"
     level, remedy = _missed(sweep, begun, look)
@@ -107,27 +107,26 @@ def _schedule(sweep: Sweep, rows: list[Any], look: _Look) -> Finding:
     about, remedy = f"schedule {sweep.title!r}", "Run `manage.py setup_schedules`."
     match rows:
         case []:
-            return Finding(level=Level.PROBLEM, about=about, message="is missing", remedy=remedy)
+            return _problem(about, "is missing", remedy)
         case [row]:
             return _single_schedule(sweep, row, about, look)
-    return Finding(level=Level.WARNING, about=about, message=f"is there {len(rows)} times", remedy=remedy)
+    return _warning(about, f"is there {len(rows)} times", remedy)
 
 
 def _single_schedule(sweep: Sweep, row: Any, about: str, look: _Look) -> Finding:
     remedy = "Run `manage.py setup_schedules`."
     if row.func != sweep.task:
-        return Finding(level=Level.PROBLEM, about=about, message=f"calls {row.func!r}", remedy=remedy)
+        return _problem(about, f"calls {row.func!r}", remedy)
     if row.repeats == 0 or row.next_run is None:
-        return Finding(level=Level.PROBLEM, about=about, message="is switched off", remedy=remedy)
+        return _problem(about, "is switched off", remedy)
     late = as_stored(look.now) - row.next_run
     if late > look.max_age:
-        return Finding(
-            level=Level.WARNING,
-            about=about,
-            message=f"was due {_seconds(late)} ago: q2's scheduler is not working",
-            remedy="Look for an unreadable schedule, and restart the cluster.",
+        return _warning(
+            about,
+            f"was due {_seconds(late)} ago: q2's scheduler is not working",
+            "Look for an unreadable schedule, and restart the cluster.",
         )
-    return Finding(level=Level.OK, about=about, message="is in place")
+    return _ok(about, "is in place")
 
 
 def _is_readable(args: str | None) -> bool:
@@ -139,33 +138,25 @@ def _is_readable(args: str | None) -> bool:
 
 
 def _poison(row: Any) -> Finding:
-    return Finding(
-        level=Level.PROBLEM,
-        about=f"schedule {row.name or row.pk!r}",
-        message=f"has arguments that q2 cannot read ({row.args!r:.80}), and so keeps every schedule from running",
-        remedy="Correct or delete it. Arguments must be Python literals.",
+    return _problem(
+        f"schedule {row.name or row.pk!r}",
+        f"has arguments that q2 cannot read ({row.args!r:.80}), and so keeps every schedule from running",
+        "Correct or delete it. Arguments must be Python literals.",
     )
 
 
 def _queues(look: _Look) -> Iterator[Finding]:
-    if broker.kind() is broker.Broker.ORM:
-        for queue in sorted({broker.main_queue(), broker.sweep_queue()}):
-            yield _queue(queue, look)
-
-
-def _queue(queue: str, look: _Look) -> Finding:
+    if broker.kind() is not broker.Broker.ORM:
+        return
     from django_q.models import OrmQ
 
-    before, about = as_stored(look.overdue_before), f"queue {queue!r}"
-    waiting = OrmQ.objects.using(broker.orm_alias()).filter(key=queue, lock__lt=before).count()
-    if not waiting:
-        return Finding(level=Level.OK, about=about, message="no task has waited long")
-    return Finding(
-        level=Level.WARNING,
-        about=about,
-        message=f"{waiting} tasks have been waiting for more than {_seconds(look.max_age)}",
-        remedy="Add workers, or look whether a cluster works on this queue at all.",
-    )
+    before, than = as_stored(look.overdue_before), f"for more than {_seconds(look.max_age)}"
+    for queue in sorted({broker.main_queue(), broker.sweep_queue()}):
+        waiting = OrmQ.objects.using(broker.orm_alias()).filter(key=queue, lock__lt=before).count()
+        message = f"{waiting} tasks have been waiting {than}"
+        remedy = "Add workers, or look whether a cluster works on this queue at all."
+        about = f"queue {queue!r}"
+        yield from _if_any(waiting, _warning(about, message, remedy), none="no task has waited long")
 
 
 def _runs(look: _Look) -> Iterator[Finding]:
@@ -176,22 +167,16 @@ def _runs(look: _Look) -> Iterator[Finding]:
     if wiring.upkeep is None:
         return
     health, than = wiring.upkeep.health(look.overdue_before), f"for more than {_seconds(look.max_age)}"
-    yield _owed("runs", health.overdue, f"due and not worked on {than}")
-    yield _owed("claims", health.lost, f"claimed by a worker that never came back {than}")
-    yield _owed("signals", health.undelivered, f"sent and not delivered {than}")
-    if health.failed:
-        yield Finding(
-            level=Level.WARNING,
-            about="runs",
-            message=f"{_number(health.failed)} have failed",
-            remedy="Read their errors in the admin, mend the step, and let them try again.",
-        )
+    yield from _owed("runs", health.overdue, f"due and not worked on {than}")
+    yield from _owed("claims", health.lost, f"claimed by a worker that never came back {than}")
+    yield from _owed("signals", health.undelivered, f"sent and not delivered {than}")
+    remedy = "Read their errors in the admin, mend the step, and let them try again."
+    yield from _if_any(health.failed, _warning("runs", f"{_number(health.failed)} have failed", remedy))
     for (name, pause), count in sorted(health.parked.items()):
-        yield Finding(
-            level=Level.PROBLEM,
-            about=f"workflow {name!r}",
-            message=f"{_number(count)} runs are parked: {_PAUSES.get(pause, pause)}",
-            remedy="They go on by themselves when code that fits them is deployed.",
+        yield _problem(
+            f"workflow {name!r}",
+            f"{_number(count)} runs are parked: {_PAUSES.get(pause, pause)}",
+            "They go on by themselves when code that fits them is deployed.",
         )
 
 
@@ -210,33 +195,27 @@ def _events(look: _Look) -> Iterator[Finding]:
         return
     patience = look.patience(sweeps.EVENTS)
     health = wiring.processor.health(look.now - patience)
-    yield _owed("events", health.overdue, f"due for more than {_seconds(patience)} and have not occurred")
-    yield _owed("deliveries", health.owed, f"due for more than {_seconds(patience)} and have not been made")
-    if health.failed:
-        yield Finding(
-            level=Level.WARNING,
-            about="deliveries",
-            message=f"{_number(health.failed)} have failed for good",
-            remedy="Read their errors in the admin, mend the callback, and run them again.",
-        )
-    if health.parked:
-        yield Finding(
-            level=Level.WARNING,
-            about="deliveries",
-            message=f"{_number(health.parked)} are parked: their callback is not in this code",
-            remedy="They go on by themselves when a callback of that name is deployed.",
-        )
+    yield from _owed("events", health.overdue, f"due for more than {_seconds(patience)} and have not occurred")
+    yield from _owed("deliveries", health.owed, f"due for more than {_seconds(patience)} and have not been made")
+    failed = f"{_number(health.failed)} have failed for good"
+    remedy = "Read their errors in the admin, mend the callback, and run them again."
+    yield from _if_any(health.failed, _warning("deliveries", failed, remedy))
+    parked = f"{_number(health.parked)} are parked: their callback is not in this code"
+    remedy = "They go on by themselves when a callback of that name is deployed."
+    yield from _if_any(health.parked, _warning("deliveries", parked, remedy))
 
 
-def _owed(about: str, count: int, what: str) -> Finding:
-    if not count:
-        return Finding(level=Level.OK, about=about, message="none overdue")
-    return Finding(
-        level=Level.PROBLEM,
-        about=about,
-        message=f"{_number(count)} {what}",
-        remedy="Look at the log of the cluster. If the sweeps run, there is more work than workers: add some.",
-    )
+def _owed(about: str, count: int, what: str) -> Iterator[Finding]:
+    remedy = "Look at the log of the cluster. If the sweeps run, there is more work than workers: add some."
+    return _if_any(count, _problem(about, f"{_number(count)} {what}", remedy), none="none overdue")
+
+
+def _if_any(count: int, found: Finding, *, none: str = "") -> Iterator[Finding]:
+    """Yield what was found, where there is any of it; otherwise that there is none, where that is worth a line."""
+    if count:
+        yield found
+    elif none:
+        yield _ok(found.about, none)
 
 
 def _number(count: int) -> str:
@@ -246,7 +225,7 @@ def _number(count: int) -> str:
 
 def _q2_settings(_: _Look) -> Iterator[Finding]:
     for warning in warnings_about(getattr(settings, "Q_CLUSTER", None)):
-        yield Finding(level=Level.WARNING, about="settings", message=warning.msg, remedy=warning.hint or "")
+        yield _warning("settings", warning.msg, warning.hint or "")
 
 
 def _clocks(look: _Look) -> Iterator[Finding]:
@@ -258,11 +237,10 @@ def _clocks(look: _Look) -> Iterator[Finding]:
         theirs: datetime = cursor.fetchone()[0]
     ahead = datetime.now(UTC) - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))
     if abs(ahead) > CLOCKS_MAY_DIFFER:
-        yield Finding(
-            level=Level.WARNING,
-            about="clocks",
-            message=f"this machine and the database differ by {_seconds(abs(ahead))}; timers are as wrong as that",
-            remedy="Synchronise the clocks (NTP).",
+        yield _warning(
+            "clocks",
+            f"this machine and the database differ by {_seconds(abs(ahead))}; timers are as wrong as that",
+            "Synchronise the clocks (NTP).",
         )
 
 
@@ -272,6 +250,18 @@ _CLOCKS: Mapping[str, str] = {"postgresql": "SELECT clock_timestamp()", "mysql":
 _Part = Callable[[_Look], Iterator[Finding]]
 
 _PARTS: tuple[_Part, ...] = (_heartbeats, _schedules, _queues, _runs, _events, _q2_settings, _clocks)
+
+
+def _ok(about: str, message: str) -> Finding:
+    return Finding(level=Level.OK, about=about, message=message)
+
+
+def _warning(about: str, message: str, remedy: str) -> Finding:
+    return Finding(level=Level.WARNING, about=about, message=message, remedy=remedy)
+
+
+def _problem(about: str, message: str, remedy: str) -> Finding:
+    return Finding(level=Level.PROBLEM, about=about, message=message, remedy=remedy)
 
 
 def _seconds(span: timedelta) -> str:

@@ -183,7 +183,7 @@ def set_watchdog(*, after: timedelta | None = None) -> None:
 
 
 def _is_on_its_way(standing: datetime, now: datetime) -> bool:
-    """Return whether a watchdog for this time still comes, and soon enough: intervals may be shorter since it was set."""
+    """Return whether a watchdog for this time still comes, and soon enough: intervals may be shorter by now."""
     latest = now + _shortest_interval() * WATCHDOG_AFTER
     return now - WATCHDOG_LOST_AFTER <= standing <= latest + WATCHDOG_LOST_AFTER
 
