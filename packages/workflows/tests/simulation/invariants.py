@@ -98,8 +98,8 @@ class CommitChecks:
 
     def _dated(self, was: Run, run: Run) -> None:
         """A workflow's deadline is kept, to the moment."""
-        is_over = run.error != was.error and run.error.startswith("The workflow's deadline")
-        if is_over:
+        is_over, was_over = (each.error.startswith("The workflow's deadline") for each in (run, was))
+        if is_over and not was_over:
             self._scheduler.count("failed at its deadline")
             require(was.deadline_at is not None and was.deadline_at <= self._latest, "a deadline is never early", was)
         begins = run.status is WorkflowStatus.RUNNING and (was.status is not run.status or was.visit != run.visit)
