@@ -9,8 +9,18 @@ from pydantic import BaseModel
 from automation.events.callbacks import on_event
 from automation.events.models import Event, EventDelivery
 from automation.events.querysets import EventQuerySet
-from automation.workflows.authoring.results import StepResult
-from automation.workflows.core import complete, engine, event_workflow, get_context, get_wake, goto, sleep, step, wait
+from automation.workflows.core import (
+    StepResult,
+    complete,
+    engine,
+    event_workflow,
+    get_context,
+    get_wake,
+    goto,
+    sleep,
+    step,
+    wait,
+)
 from automation.workflows.models import WorkflowAttempt, WorkflowRun
 from automation.workflows.querysets import WorkflowRunQuerySet
 

@@ -7,6 +7,7 @@ from automation.workflows.authoring.registry import registry
 from automation.workflows.authoring.results import (
     ANY,
     EVENT_PREFIX,
+    StepResult,
     complete,
     fail,
     goto,
@@ -27,6 +28,7 @@ __all__ = [
     "EntityRef",
     "Retry",
     "Run",
+    "StepResult",
     "Wake",
     "WakeKind",
     "WorkflowStatus",

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from functools import wraps
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -324,6 +325,16 @@ def test_options_of_a_workflow_that_make_no_sense_are_refused(
 def test_options_of_on_fail_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match=r"@on_fail\((retry=7|timeout=5)\) is not a"):
         on_fail(**options)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [None, 5, object, type("Dated", (), {"_meta": SimpleNamespace(abstract=True)})],
+    ids=["none", "number", "class", "abstract-model"],
+)
+def test_an_entity_type_that_is_no_model_is_refused(wanted: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"names no model. Write a model, 'model' or 'app_label.model'"):
+        event_workflow("shipping", entity_type=wanted)
 
 
 @pytest.mark.parametrize("offset", [5, timedelta.max, timedelta.min])

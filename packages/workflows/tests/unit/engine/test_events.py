@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -374,6 +375,13 @@ def test_a_failed_first_attempt_of_a_reserved_start_is_begun_and_no_longer_moves
     assert world.status(run) is WorkflowStatus.WAITING
 
 
+def a_model(label: str, *, proxied_as: str | None = None) -> type:
+    """Give what the engine reads of a Django model: it knows no more of them."""
+    concrete = type(label, (), {"_meta": SimpleNamespace(label_lower=label, abstract=False)})
+    meta = SimpleNamespace(label_lower=proxied_as or label, abstract=False, concrete_model=concrete)
+    return type(meta.label_lower, (), {"_meta": meta})
+
+
 @pytest.mark.parametrize(
     ("wanted", "starts"),
     [
@@ -383,9 +391,13 @@ def test_a_failed_first_attempt_of_a_reserved_start_is_begun_and_no_longer_moves
         ("Reservation", True),
         ("guest", False),
         ("other.reservation", False),
+        (a_model("bookings.reservation"), True),
+        (a_model("bookings.reservation", proxied_as="bookings.vipreservation"), True),
+        (a_model("bookings.guest"), False),
     ],
+    ids=str,
 )
-def test_entity_type_filters(world: World, events: Events, wanted: str, starts: bool) -> None:
+def test_entity_type_filters(world: World, events: Events, wanted: Any, starts: bool) -> None:
     reminder(entity_type=wanted)
     now = occurrence(START)
     events.put(now, occurred=True)

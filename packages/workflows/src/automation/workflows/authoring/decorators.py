@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 from automation.workflows.authoring.contexts import check_context_class
 from automation.workflows.authoring.definitions import StepDefinition, Trigger, WorkflowDefinition
 from automation.workflows.authoring.durations import LONGEST, is_duration
+from automation.workflows.authoring.entities import label_of
 from automation.workflows.authoring.registry import registry
 from automation.workflows.authoring.results import NAME_LENGTH
 from automation.workflows.authoring.retry import Retry
@@ -101,7 +102,7 @@ def workflow(
 
 def event_workflow(
     event_name: str,
-    entity_type: str = "*",
+    entity_type: str | type[Any] = "*",
     offset_minutes: float = 0,
     *,
     offset: timedelta | None = None,
@@ -112,7 +113,10 @@ def event_workflow(
     upgrades: tuple[str, ...] = (),
     deadline: timedelta | None = None,
 ) -> Callable[[_C], _C]:
-    """Register a class as a workflow that events named `event_name` start, `offset` after (before, when negative)."""
+    """Register a class as a workflow that events named `event_name` start, `offset` after (before, when negative).
+
+    `entity_type` is `"reservation"`, `"bookings.reservation"` or the model itself.
+    """
     if not isinstance(event_name, str):
         raise DefinitionError(f"@event_workflow on {_title(event_name)} needs an event. Write @event_workflow('x').")
     if offset is not None and offset_minutes:
@@ -123,7 +127,7 @@ def event_workflow(
             f"@event_workflow({event_name!r}, offset={chosen!r}) is not a time before or after an event. "
             "Write offset=timedelta(minutes=...)."
         )
-    trigger = Trigger(event_name=event_name, entity_type=entity_type, offset=chosen)
+    trigger = Trigger(event_name=event_name, entity_type=_entity_type(event_name, entity_type), offset=chosen)
 
     def register(cls: _C) -> _C:
         named = name or f"{event_name}.{cls.__name__}"
@@ -225,6 +229,16 @@ def _start_step(owner: str, steps: Mapping[str, StepDefinition]) -> str:
             "It must have exactly one step marked with start=True."
         )
     return starts[0]
+
+
+def _entity_type(event_name: str, wanted: Any) -> str:
+    label = wanted if isinstance(wanted, str) else label_of(wanted)
+    if label is None:
+        raise DefinitionError(
+            f"@event_workflow({event_name!r}, entity_type={wanted!r}) names no model. "
+            "Write a model, 'model' or 'app_label.model', or leave it out."
+        )
+    return label
 
 
 def _check_name(owner: str, what: str, value: str, length: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from automation.workflows.errors import DefinitionError
 
-__all__ = ["EntityRef", "entity_of"]
+__all__ = ["EntityRef", "entity_of", "label_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +35,14 @@ def entity_of(thing: Any) -> EntityRef:
             "or ANY for every entity."
         )
     return EntityRef(type=str(meta.concrete_model._meta.label_lower), id=str(thing.pk))
+
+
+def label_of(model: type[Any]) -> str | None:
+    """Return what a model's instances are referred to by: its own label, or that of the table of a proxy.
+
+    None for what is no model with a table.
+    """
+    meta = getattr(model, "_meta", None)
+    if meta is None or meta.abstract:
+        return None
+    return str((meta.concrete_model or model)._meta.label_lower)
