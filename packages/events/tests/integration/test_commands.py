@@ -114,10 +114,14 @@ def test_erase_needs_a_model():
         run("automation_erase", "no.Such", "1")
 
 
-@pytest.mark.parametrize("command", ["process_events", "sync_events"])
-def test_unknown_database_is_refused_by_name(command):
-    with pytest.raises(CommandError, match="invalid choice: 'nope'"):
-        run(command, "--database", "nope")
+@pytest.mark.parametrize("command", [("process_events",), ("process_events", "--loop"), ("sync_events",)])
+@pytest.mark.parametrize("given", ["typed", "by keyword"])
+def test_unknown_database_is_refused_by_name(command, given):
+    arguments = ["--database", "nope"] if given == "typed" else []
+    options = {} if given == "typed" else {"database": "nope"}
+    message = r"There is no database 'nope' in DATABASES\. Configured: 'default', 'other'"
+    with pytest.raises(CommandError, match=message):
+        run(*command, *arguments, **options)
 
 
 def test_cleaning_up_says_all_that_it_did():

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import connections
 
 from automation.events.looping import run_loop, stop_on_signals
+from automation.events.management.options import add_database, chosen_database
 from automation.events.services import event_processor
 
 __all__ = ["Command"]
@@ -24,14 +24,14 @@ class Command(BaseCommand):
         """Take how to go about it."""
         parser.add_argument("--loop", action="store_true", help="go on until SIGTERM, waking when something is due")
         parser.add_argument("--poll-seconds", type=float, default=5.0, help="with --loop, the longest wait (default 5)")
-        parser.add_argument("--database", choices=list(connections), help="default: all that have the tables")
+        add_database(parser)
         parser.add_argument("--hours", type=float, default=24, help="accepted for compatibility and ignored")
         parser.add_argument("--cleanup", action="store_true", help="delete old history as well")
         parser.add_argument("--cleanup-days", type=int, default=30, help="how old history must be (default 30 days)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Process once, or until told to stop."""
-        using = options["database"]
+        using = chosen_database(options)
         if options["loop"]:
             self._loop(using, timedelta(seconds=max(0.05, options["poll_seconds"])))
             return

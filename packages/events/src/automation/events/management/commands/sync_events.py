@@ -6,11 +6,11 @@ from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connections
 from django.db.models import Model
 
 from automation.events.databases import aliases, may_hold
 from automation.events.declaring import declaring_models, derive_all, note_as_current
+from automation.events.management.options import add_database, chosen_database
 from automation.events.ports import wiring
 from automation.events.ports.subscriber import Deriving
 from automation.events.progress import Progress
@@ -32,20 +32,21 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the models and how to go about it."""
         parser.add_argument("models", nargs="*", metavar="app.Model", help="default: every model that declares events")
-        parser.add_argument("--database", choices=list(connections), help="default: all that have the tables")
+        add_database(parser)
         parser.add_argument("--dry-run", action="store_true", help="count what would change, and change nothing")
         parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Sync each model on each database."""
+        using = chosen_database(options)
         models = [self._model(label) for label in options["models"]] or declaring_models()
-        for alias in aliases(only=options["database"]):
+        for alias in aliases(only=using):
             for model in (one for one in models if may_hold(alias, one)):
                 self._sync(model, alias, dry_run=options["dry_run"], quiet=options["no_progress"])
             if not options["models"]:
                 self._follow_the_code(alias, dry_run=options["dry_run"])
         if not options["models"]:
-            self._withdraw_elsewhere(options["database"], dry_run=options["dry_run"])
+            self._withdraw_elsewhere(using, dry_run=options["dry_run"])
 
     def _sync(self, model: type[Model], alias: str, *, dry_run: bool, quiet: bool) -> None:
         rows = model._base_manager.using(alias)
