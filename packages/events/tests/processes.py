@@ -48,10 +48,10 @@ def ended(processes):
             process.communicate()
 
 
-def wait_until(condition, *, seconds=PATIENCE):
+def wait_until(condition, *, seconds=PATIENCE, pause=0.05):
     """Look again and again until it holds; fail when it does not in time."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
             raise AssertionError(f"Not within {seconds} s: {condition}")
-        time.sleep(0.05)
+        time.sleep(pause)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.db import connection
 
-from tests.processes import PATIENCE
+from tests.processes import PATIENCE, wait_until
 
 
 @contextmanager
@@ -92,6 +92,33 @@ def waiting():
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return cursor.fetchone()[0]
+
+
+def waits_for_a_row():
+    """Wait until another connection to this database waits for a row that is locked."""
+    own, sql, pause = {
+        "postgresql": (
+            "SELECT pg_backend_pid()",
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            " AND pid <> %s",
+            0.005,
+        ),
+        # InnoDB makes a new picture only when nobody has looked at the old one for a tenth of a second.
+        "mysql": (
+            "SELECT connection_id()",
+            "SELECT count(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p"
+            " ON p.id = t.trx_mysql_thread_id WHERE p.db = database() AND t.trx_state = 'LOCK WAIT' AND p.id <> %s",
+            0.12,
+        ),
+    }[connection.vendor]
+
+    def is_waiting():
+        with connection.cursor() as cursor:
+            cursor.execute(own)
+            cursor.execute(sql, [cursor.fetchone()[0]])
+            return cursor.fetchone()[0]
+
+    wait_until(is_waiting, pause=pause)
 
 
 @contextmanager

@@ -28,12 +28,13 @@ from automation.events.conf import conf
 from automation.events.deliveries import realign
 from automation.events.errors import ClaimLost, ProcessLost
 from automation.events.faults import fault, is_death
-from automation.events.guarded import failure_text
+from automation.events.guarded import failure_text, guarded
 from automation.events.holding import in_line, in_order, is_derived, still_ahead
 from automation.events.lifecycle.reconcile import later
 from automation.events.lifecycle.status import DeliveryStatus
 from automation.events.models import Event, EventDelivery
 from automation.events.ports.wiring import wiring
+from automation.events.transactions import noticing_rollbacks
 
 __all__ = ["deliver", "load", "make"]
 
@@ -132,7 +133,7 @@ def _is_early(delivery: EventDelivery) -> bool:
 def _atomically(function: Callable[..., Any]) -> Call:
     def call(delivery: EventDelivery) -> None:
         using = delivery._state.db or "default"
-        with transaction.atomic(using=using):
+        with transaction.atomic(using=using), noticing_rollbacks(using):
             _run_between_faults(function, delivery)
             _complete(delivery, using=using)
             fault("callback.before_commit", delivery.callback)
@@ -166,7 +167,8 @@ def _own_copy(event: Event) -> Event:
 
 def _run_between_faults(function: Callable[..., Any], delivery: EventDelivery) -> None:
     fault("callback.before_body", delivery.callback)
-    with wiring.around_callbacks():
+    # A commit may come within a transaction on another database, which must survive what the callback breaks there.
+    with wiring.around_callbacks(), guarded(but=delivery._state.db or "default"):
         _run(function, _own_copy(delivery.event))
     fault("callback.after_body", delivery.callback)
 

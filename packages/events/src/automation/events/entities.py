@@ -59,7 +59,7 @@ def read_entities(
         return {}
     if asked:
         # A Q may raise anything, when it is built or asked. If the rows cannot be read at all, that shows below.
-        with suppress(Exception), guarded(using):
+        with suppress(Exception), guarded():
             return _read(model, keys, asked, using=using)
     return _read(model, keys, [], using=using)
 
@@ -205,7 +205,7 @@ def _holds(declared: Declared, instance: Model, *, using: str, known: bool | Non
     if known is not None:
         return known
     try:
-        with guarded(using):
+        with guarded():
             return declared.definition.should_create(instance)
     except Exception:  # noqa: BLE001 - a user's condition may raise anything; what cannot be judged is not valid
         return False

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automation.events.conf import conf
 
@@ -14,15 +15,21 @@ __all__ = ["failure_text", "guarded", "storable_text"]
 
 
 @contextmanager
-def guarded(using: str) -> Iterator[None]:
-    """Set a savepoint at the first statement of the block, and roll back to it when the block raises.
+def guarded(*, but: str | None = None) -> Iterator[None]:
+    """Set a savepoint before the first statement of the block on each database, and roll back to it when it raises.
 
-    A condition that only looks at attributes costs no savepoint; one that queries and fails does not abort the save.
+    That goes for every database with an open transaction, whichever the event is stored on: PostgreSQL aborts a
+    transaction when one statement of it fails. `but` names one that the caller takes care of.
     """
-    connection = connections[using]
-    if not connection.in_atomic_block:
+    with ExitStack() as stack:
+        for connection in connections.all(initialized_only=True):
+            if connection.in_atomic_block and connection.alias != but:
+                stack.enter_context(_saving_first(connection))
         yield
-        return
+
+
+@contextmanager
+def _saving_first(connection: BaseDatabaseWrapper) -> Iterator[None]:
     with ExitStack() as stack:
         saving = False
 
@@ -30,7 +37,7 @@ def guarded(using: str) -> Iterator[None]:
             nonlocal saving
             if not saving:
                 saving = True
-                stack.enter_context(transaction.atomic(using=using))
+                stack.enter_context(transaction.atomic(using=connection.alias))
             return execute(sql, params, many, context)
 
         with connection.execute_wrapper(save_first):

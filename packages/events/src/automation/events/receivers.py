@@ -20,6 +20,7 @@ from django.db.models.signals import class_prepared, post_delete, post_save
 
 from automation.events import registry
 from automation.events.recorder import record_deletion, record_save
+from automation.events.transactions import noticing_rollbacks
 
 __all__ = ["connect", "connect_model"]
 
@@ -127,7 +128,8 @@ def _on_save(
         table = model._meta.concrete_model or model
         return any(save.instance is instance and table in save.inserted for save in under_way)
 
-    record_save(instance, is_new=is_new, update_fields=update_fields, using=using)
+    with noticing_rollbacks(using):
+        record_save(instance, is_new=is_new, update_fields=update_fields, using=using)
     for save in under_way:
         save.recorded = True
 

@@ -54,13 +54,13 @@ def snapshot(
         held_before=held_before,
     )
     try:
-        with guarded(using):
+        with guarded():
             at = date if date_kept else _date(declared, seen.instance)
     except Exception as error:  # noqa: BLE001 - the date may be a property of the user's that raises anything
         return with_failure(blank, error)
     dated = replace(blank, at=at)
     try:
-        with guarded(using):
+        with guarded():
             return replace(dated, holds=_holds(declared, seen, using=using))
     except Exception as error:  # noqa: BLE001 - a user's condition may raise anything
         return with_failure(dated, error)
@@ -82,7 +82,7 @@ def with_failure(seen: Snapshot, error: Exception) -> Snapshot:
 def carry(declared: Declared, instance: Model, *, using: str) -> Carried:
     """Ask the definition what the occurrence takes along; passes on what the user's code raises."""
     definition = declared.definition
-    with guarded(using):
+    with guarded():
         payload = None if definition.payload is None else json_object(definition.payload(instance))
         about = None if definition.about is None else list(_about(definition.about, instance))
     return Carried(payload=payload, about=about)

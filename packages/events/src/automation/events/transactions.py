@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import DatabaseError, connections, transaction
 
-__all__ = ["memory", "was_taken_back"]
+__all__ = ["memory", "noticing_rollbacks", "was_taken_back"]
 
 TAKEN_BACK = frozenset({"40001", "40P01", 1020, 1213})
 """Serialization failures and deadlocks: SQLSTATEs of PostgreSQL, numbers of MySQL and MariaDB."""
@@ -40,3 +42,32 @@ def memory(using: str) -> dict[Any, Any]:
 def was_taken_back(error: DatabaseError) -> bool:
     """Return whether the database undid the whole transaction for the sake of another one: it may be tried again."""
     return getattr(error.__cause__, "sqlstate", None) in TAKEN_BACK or bool(error.args and error.args[0] in TAKEN_BACK)
+
+
+@contextmanager
+def noticing_rollbacks(using: str) -> Iterator[None]:
+    """Have Django know when InnoDB has undone everything: what follows would commit as half a transaction.
+
+    Put it right inside the `atomic()` that it is about. Other databases refuse what follows by themselves.
+    """
+    connection = connections[using]
+    if connection.vendor != "mysql":
+        yield
+        return
+    with connection.execute_wrapper(_mark_taken_back):
+        yield
+
+
+def _mark_taken_back(
+    execute: Callable[..., Any],
+    sql: str,
+    params: Any,
+    many: bool,  # noqa: FBT001 - as Django calls it
+    context: Mapping[str, Any],
+) -> Any:
+    try:
+        return execute(sql, params, many, context)
+    except DatabaseError as error:
+        if was_taken_back(error):
+            context["connection"].needs_rollback = True
+        raise
