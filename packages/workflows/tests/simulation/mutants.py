@@ -106,9 +106,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a delivery that is not finished is settled as finished",
         "engine/delivering.py",
-        "            if woken >= size:\n                break\n",
-        "            self._runtime.mailbox.settle(signal, finished=True)\n"
-        "            if woken >= size:\n                break\n",
+        "            if is_full and signal.run_id is None:\n                break\n",
+        "",
     ),
     Mutant(
         "a consumed signal leaves no receipt",

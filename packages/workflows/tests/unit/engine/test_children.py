@@ -24,6 +24,7 @@ from automation.workflows.core import (
     workflow,
 )
 from automation.workflows.errors import UsageError
+from automation.workflows.ports import Policy
 from automation.workflows.runs.values import AttemptOutcome, Run
 from tests.unit.world import World
 
@@ -431,6 +432,19 @@ def test_a_child_that_fails_again_and_again_never_stands_for_another(world: Worl
     assert stored.why == "waits for 2 children to end"
     world.engine.signal("go")
     assert [entry[0] for entry in heard(world, run)] == ["failed", "completed", "completed"]
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_an_end_is_heard_once_however_small_the_batches_are(world: World, batch: int) -> None:
+    world.set_policy(Policy(batch=batch))
+    world.with_queue()
+    family(fan=[{"n": n} for n in range(3)])
+    run = world.engine.start("parent")
+    world.engine.execute_step(run.id)
+
+    for pending, child in zip((2, 1, 0), children(world), strict=True):
+        world.engine.execute_step(child.id)
+        assert world.stored(run).children_pending == pending
 
 
 def test_an_end_that_is_delivered_twice_never_stands_for_another(world: World) -> None:
