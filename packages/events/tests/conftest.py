@@ -7,7 +7,7 @@ import pytest
 
 from automation.events.callbacks import CallbackRegistry, callback_registry
 from automation.events.ports import wiring
-from tests.flushing import quick_flush
+from automation.testing.flushing import quick_flush
 
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -43,6 +43,6 @@ def callbacks() -> Iterator[CallbackRegistry]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def flush_by_delete() -> Iterator[None]:
+def _quick_flush() -> Iterator[None]:
     with quick_flush():
         yield

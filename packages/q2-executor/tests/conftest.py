@@ -9,8 +9,15 @@ from django_q.conf import Conf
 from automation.events.ports import wiring as events_wiring
 from automation.q2_executor import sweeps
 from automation.q2_executor.executor import Q2Dispatcher, Q2Executor
+from automation.testing.flushing import quick_flush
 from automation.workflows.ports import wiring as workflows_wiring
 from tests.fakes import FakeProcessor, FakeStorage, FakeWorker
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_flush() -> Iterator[None]:
+    with quick_flush():
+        yield
 
 
 @pytest.fixture(autouse=True)

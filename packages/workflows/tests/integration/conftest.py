@@ -4,12 +4,11 @@ import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest import mock
 from uuid import UUID
 
 import pytest
-from django.db import connections
 
+from automation.testing.flushing import quick_flush
 from automation.workflows.core import engine
 from automation.workflows.ports import EntityRef, Occurrence, Snapshot, wiring
 from tests.parcelapp.models import Parcel
@@ -92,19 +91,10 @@ class EventLike:
         self.entity = Parcel.objects.get(pk=occurrence.entity.id)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def quick_emptying() -> Iterator[None]:
-    """Empty the tables between tests by DELETE: for a few rows, TRUNCATE takes ten times as long."""
-    with mock.patch.object(type(connections["default"].ops), "sql_flush", emptying):
+@pytest.fixture(autouse=True, scope="session")
+def _quick_flush() -> Iterator[None]:
+    with quick_flush():
         yield
-
-
-def emptying(operations: Any, style: Any, tables: Sequence[str], **_: Any) -> list[str]:
-    """Return the statements that empty these tables, whatever refers to whatever."""
-    deletes = [f"DELETE FROM {operations.quote_name(table)}" for table in tables]
-    if operations.connection.vendor == "mysql":
-        return ["SET FOREIGN_KEY_CHECKS = 0", *deletes, "SET FOREIGN_KEY_CHECKS = 1"]
-    return deletes
 
 
 @pytest.fixture
