@@ -1,5 +1,6 @@
 """Rows that this code cannot read: spoilt by hand, or written by a newer release. They stop nobody else."""
 
+import json
 from datetime import timedelta
 from uuid import UUID
 
@@ -7,8 +8,10 @@ import pytest
 from django.db import connection, transaction
 
 from automation.workflows.core import engine
-from automation.workflows.models import WorkflowRun, WorkflowSignal, WorkflowStatus
+from automation.workflows.errors import UnreadableRun
+from automation.workflows.models import WorkflowReceipt, WorkflowRun, WorkflowSignal, WorkflowStatus
 from automation.workflows.ports import wiring
+from automation.workflows.runs.values import Pause
 from tests.integration.conftest import Heap, StillClock
 
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["automation.workflows", "tests.parcelapp"])
@@ -29,6 +32,14 @@ def statuses(*run_ids: UUID) -> list[str]:
     """Read the statuses of these runs, without the rest of the rows."""
     found = dict(WorkflowRun.objects.values_list("pk", "status"))
     return [found[run_id] for run_id in run_ids]
+
+
+def held(run_id: UUID) -> str:
+    """Return why a run is held; it is, until it can be read."""
+    (found,) = WorkflowRun.objects.filter(pk=run_id).values_list("status", "pause", "why")
+    assert found[:2] == (WorkflowStatus.PAUSED, Pause.CONTEXT)
+    why: str = found[2]
+    return why
 
 
 @pytest.mark.parametrize(("column", "text"), SPOILT.values(), ids=SPOILT)
@@ -60,11 +71,67 @@ def test_a_waiter_that_cannot_be_read_stops_no_other(clock: StillClock, queue: H
     engine.signal("ops:window_open", {"foo": 1})
     queue.work_off()
 
-    assert statuses(first, spoilt, last) == [
-        WorkflowStatus.COMPLETED,
-        WorkflowStatus.WAITING,
-        WorkflowStatus.COMPLETED,
-    ]
+    assert statuses(first, last) == [WorkflowStatus.COMPLETED] * 2
+    assert held(spoilt).startswith("its row cannot be read: JSONDecodeError")
+
+    clock.advance(minutes=1)
+    assert engine.process_scheduled()["errors"] == 1
+    assert held(spoilt), "it cannot be read yet"
+
+    spoil(spoilt, "data", "{}")
+    clock.advance(minutes=1)
+    engine.process_scheduled()
+    queue.work_off()
+    assert statuses(spoilt) == [WorkflowStatus.COMPLETED], "it has heard what came meanwhile"
+
+
+def test_a_run_that_cannot_be_read_is_held_and_goes_on_when_it_can(clock: StillClock, queue: Heap) -> None:
+    run = engine.start("chain", steps=2)
+    (data,) = WorkflowRun.objects.filter(pk=run.id).values_list("data", flat=True)
+    spoil(run.id, "data", "{no")
+
+    queue.work_off()
+    engine.execute_step(run.id)
+    assert statuses(run.id) == [WorkflowStatus.READY], "a worker that cannot read it does not take it"
+
+    clock.advance(seconds=10)
+    assert engine.process_scheduled()["errors"] == 1
+    assert held(run.id).startswith("its row cannot be read: JSONDecodeError")
+    with pytest.raises(UnreadableRun, match=f"Run {run.id} cannot be read"):
+        engine.cancel(run.id)
+
+    spoil(run.id, "data", json.dumps(data))
+    clock.advance(minutes=1)
+    assert engine.process_scheduled()["resumed"] == 1
+    queue.work_off()
+    assert statuses(run.id) == [WorkflowStatus.COMPLETED]
+
+
+def test_a_child_that_cannot_be_read_does_not_keep_its_parent_from_being_cancelled(
+    clock: StillClock, queue: Heap
+) -> None:
+    parent = engine.start("family", children=2).id
+    engine.execute_step(parent)
+    spoilt, other = WorkflowRun.objects.filter(parent_id=parent).values_list("pk", flat=True)
+    spoil(spoilt, "data", "{no")
+
+    engine.cancel(parent)
+
+    assert statuses(parent, other) == [WorkflowStatus.CANCELLED] * 2
+
+
+def test_a_delivered_signal_that_cannot_be_read_ends_no_wait_and_stops_none(clock: StillClock, queue: Heap) -> None:
+    run = engine.start("waiter")
+    for foo in (1, 2):
+        engine.signal("ops:window_open", {"foo": foo})
+    first = WorkflowSignal.objects.order_by("pk").values_list("pk", flat=True)[0]
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {WorkflowSignal._meta.db_table} SET payload = '{{no' WHERE id = %s", [first])
+
+    queue.work_off()
+
+    assert statuses(run.id) == [WorkflowStatus.COMPLETED]
+    assert WorkflowReceipt.objects.filter(run_id=run.id).count() == 1
 
 
 def test_a_signal_that_cannot_be_read_stays_and_stops_no_other(clock: StillClock, queue: Heap) -> None:

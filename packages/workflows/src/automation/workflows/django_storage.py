@@ -15,11 +15,12 @@ from django.db.models.functions import Cast
 
 from automation.workflows.conf import database_alias
 from automation.workflows.digests import key_digest, occurrence_digest
-from automation.workflows.errors import BrokenTransaction, StaleRun
+from automation.workflows.errors import BrokenTransaction, StaleRun, UnreadableRun
 from automation.workflows.mailbox import DjangoMailbox
 from automation.workflows.models import MailboxPosition, WorkflowAttempt, WorkflowReceipt, WorkflowRun
+from automation.workflows.parking import park
 from automation.workflows.plans import DjangoPlans
-from automation.workflows.reading import readable
+from automation.workflows.reading import SPOILT, readable
 from automation.workflows.rows import attempt_row, changed_columns, run_from_row, run_row
 from automation.workflows.runs.transition import Transition
 from automation.workflows.runs.values import Run, Unreadable, WorkflowStatus
@@ -106,8 +107,14 @@ class DjangoStorage:
 
     def load(self, run_id: UUID) -> Run | None:
         """Read one row; what cleanup has emptied is gone."""
-        row = WorkflowRun.objects.using(self.alias).filter(pk=run_id).first()
-        return None if row is None else run_from_row(row)
+        try:
+            row = WorkflowRun.objects.using(self.alias).filter(pk=run_id).first()
+            return None if row is None else run_from_row(row)
+        except SPOILT as error:
+            raise UnreadableRun(
+                f"Run {run_id} cannot be read ({type(error).__name__}: {error}): its row was spoilt, or written by a "
+                "newer release. The sweep holds it; repair the row, or deploy that release, and it goes on by itself."
+            ) from error
 
     def apply(self, transitions: Sequence[Transition]) -> None:
         """Compare and set, one statement for a single run, a fixed number of them for a batch of up to 500."""
@@ -122,11 +129,11 @@ class DjangoStorage:
                 self._apply(batch)
 
     def due(self, now: datetime, limit: int) -> Sequence[Run | Unreadable]:
-        """Read the index on `next_at` from its start; what cannot be read is put off by the one column that matters."""
+        """Read the index on `next_at` from its start; what cannot be read is held, and looked at again in a minute."""
         rows = WorkflowRun.rows.using(self.alias).filter(next_at__lte=now)
         found, spoilt = readable(rows.order_by("next_at", "pk"), limit, run_from_row)
-        if spoilt:
-            rows.filter(pk__in=list(spoilt)).update(next_at=now + _PUT_OFF)
+        # Only as long as it is due: a newer release, which can read it, may have taken it meanwhile.
+        park(rows, spoilt, now + _PUT_OFF)
         return [*found, *(Unreadable(id=run_id, reason=reason) for run_id, reason in spoilt.items())]
 
     def upcoming(self, after: datetime, until: datetime, limit: int) -> Sequence[tuple[UUID, datetime]]:

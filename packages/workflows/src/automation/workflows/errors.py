@@ -21,6 +21,7 @@ __all__ = [
     "StepTimedOut",
     "UnknownRun",
     "UnknownWorkflow",
+    "UnreadableRun",
     "UsageError",
     "WorkflowError",
 ]
@@ -56,6 +57,10 @@ class UnknownWorkflow(UsageError):
 
 class UnknownRun(UsageError, LookupError):
     """No run has this id."""
+
+
+class UnreadableRun(UsageError):
+    """The run is stored and this code cannot read it: it was spoilt, or written by a newer release."""
 
 
 class AsyncCallNeeded(UsageError, RuntimeError):

@@ -17,7 +17,8 @@ from automation.workflows.models import (
     WorkflowRun,
     WorkflowSignal,
 )
-from automation.workflows.reading import readable
+from automation.workflows.parking import park
+from automation.workflows.reading import SPOILT, readable
 from automation.workflows.rows import run_from_row, signal_from_row, signal_row
 from automation.workflows.runs.matching import matches
 from automation.workflows.runs.values import Run, Signal, StandingWait, WorkflowStatus
@@ -77,7 +78,7 @@ class DjangoMailbox:
 
     def matching(self, run_id: UUID, wait: StandingWait, *, limit: int | None = None) -> Sequence[Signal]:
         """Look through what was delivered, in the order of positions."""
-        delivered = map(signal_from_row, self._delivered(run_id, wait, _PAGE if limit else _LARGE_PAGE))
+        delivered = self._delivered(run_id, wait, _PAGE if limit else _LARGE_PAGE)
         return list(islice((signal for signal in delivered if matches(signal, wait)), limit))
 
     def undelivered(self, limit: int, *, name: str | None = None) -> Sequence[Signal]:
@@ -131,15 +132,24 @@ class DjangoMailbox:
             )
         return self.position()
 
-    def _delivered(self, run_id: UUID, wait: StandingWait, size: int) -> Iterator[WorkflowSignal]:
+    def _delivered(self, run_id: UUID, wait: StandingWait, size: int) -> Iterator[Signal]:
         """Yield delivered signals that may end the wait, by position: addressed ones and broadcasts."""
         last = 0
         while True:
-            page = list(self._found(run_id, wait, last).order_by("position")[:size])
+            found = self._found(run_id, wait, last).order_by("position")
+            places = None
+            try:
+                page = [signal_from_row(row) for row in found[:size]]
+            except SPOILT:
+                # What cannot be read is logged and left out: it ends no wait, and stops none.
+                places = dict(found.values_list("pk", "position")[:size])
+                rows = WorkflowSignal.objects.using(self._alias).filter(pk__in=list(places))
+                page, _ = readable(rows.order_by("position"), size, signal_from_row)
             yield from page
-            if len(page) < size:
+            positions = [signal.position for signal in page] if places is None else list(places.values())
+            if len(positions) < size:
                 return
-            last = page[-1].position or last
+            last = positions[-1] or last
 
     def _found(self, run_id: UUID, wait: StandingWait, last: int) -> QuerySet[WorkflowSignal]:
         """Narrow to what may end the wait, beyond the position `last`."""
@@ -176,11 +186,16 @@ class DjangoMailbox:
         )
 
     def _locked(self, signal: Signal, ids: Sequence[UUID]) -> list[Run]:
-        """Lock those that still wait; whoever moved in between is left out, and who cannot be read."""
+        """Lock those that still wait; whoever moved in between is left out. Who cannot be read is held.
+
+        It stands in no wait then, and when it can be read again the sweep finds for it what came meanwhile.
+        """
         if not ids:
             return []
         rows = self._waiting(signal).filter(pk__in=ids).order_by("pk").select_for_update()
-        runs, _ = readable(rows, len(ids), run_from_row)
+        runs, spoilt = readable(rows, len(ids), run_from_row)
+        # Due as soon as the signal was sent, for the next sweep.
+        park(WorkflowRun.rows.using(self._alias), spoilt, signal.sent_at)
         return [run for run in runs if run.wait is not None and matches(signal, run.wait)]
 
 

@@ -6,14 +6,14 @@ from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
 
-__all__ = ["readable"]
+__all__ = ["SPOILT", "readable"]
 
 logger = logging.getLogger("automation.workflows")
 
 _M = TypeVar("_M", bound=Model)
 _V = TypeVar("_V")
 
-_SPOILT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+SPOILT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading raises for broken JSON, for a value that only a newer release knows, for a field that is not there."""
 
 
@@ -24,14 +24,14 @@ def readable(rows: QuerySet[_M], limit: int, read: Callable[[_M], _V]) -> tuple[
     """
     try:
         return [read(row) for row in rows[:limit]], {}
-    except _SPOILT:
+    except SPOILT:
         # Which one it was is not known: the rest of the page was not read.
         found: list[_V] = []
     spoilt: dict[Any, str] = {}
     for key in list(rows.values_list("pk", flat=True)[:limit]):
         try:
             found += [read(row) for row in rows.filter(pk=key)]
-        except _SPOILT as error:
+        except SPOILT as error:
             spoilt[key] = f"{type(error).__name__}: {error}"
             logger.error(
                 "%s %s cannot be read (%s). It is left to a newer release, or to a person; the others go on.",

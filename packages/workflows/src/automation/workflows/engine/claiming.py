@@ -1,5 +1,6 @@
 """A worker takes a run, if it is there to be taken and its code is here."""
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -14,7 +15,7 @@ from automation.workflows.engine.fitting import Absent, Found, fit
 from automation.workflows.engine.hints import Hints
 from automation.workflows.engine.moving import Mover
 from automation.workflows.engine.runtime import STALE_TRIES, Runtime
-from automation.workflows.errors import StaleRun
+from automation.workflows.errors import StaleRun, UnreadableRun
 from automation.workflows.runs import causes
 from automation.workflows.runs.decide import decide
 from automation.workflows.runs.transition import Transition, fold
@@ -22,6 +23,8 @@ from automation.workflows.runs.values import Pause, Run, WorkflowStatus
 from automation.workflows.runs.visits import GRACE
 
 __all__ = ["Claim", "Claimer", "claim_length"]
+
+logger = logging.getLogger("automation.workflows")
 
 CLOCKS_DIFFER = timedelta(seconds=5)
 """How far the clocks of two machines may stand apart without a timer being lost to it."""
@@ -59,7 +62,7 @@ class Claimer:
     def claim(self, run_id: UUID, step_name: str | None) -> Claim | None:
         """Take the run, in a commit of its own; None when it is not there to be taken."""
         for _ in range(STALE_TRIES):
-            run = self._runtime.storage.load(run_id)
+            run = self._loaded(run_id)
             if run is None or (step_name is not None and run.current_step != step_name):
                 return None
             if not _is_takeable(run, self._runtime.now()):
@@ -76,6 +79,14 @@ class Claimer:
             fault("claim.after_commit")
             return claim
         return None
+
+    def _loaded(self, run_id: UUID) -> Run | None:
+        """Load a run; one that cannot be read is not there to be taken: the sweep holds it, with the reason."""
+        try:
+            return self._runtime.storage.load(run_id)
+        except UnreadableRun as unreadable:
+            logger.error("%s", unreadable, extra={"run_id": str(run_id)})
+            return None
 
     def _repeat_early(self, run: Run) -> None:
         """Give the hint once more when it came a little early: the clock of whoever let it go is ahead of ours."""

@@ -9,7 +9,7 @@ from uuid import UUID
 from automation.workflows.authoring.definitions import WorkflowDefinition
 from automation.workflows.engine.hints import Hints
 from automation.workflows.engine.runtime import STALE_TRIES, Runtime
-from automation.workflows.errors import StaleRun
+from automation.workflows.errors import StaleRun, UnreadableRun
 from automation.workflows.runs import causes
 from automation.workflows.runs.causes import Cause
 from automation.workflows.runs.decide import decide
@@ -110,7 +110,12 @@ class Mover:
 
     def _end(self, run_id: UUID, reason: str) -> Transition | None:
         """Decide that a run is cancelled; None where it has ended already."""
-        run = self._runtime.storage.load(run_id)
+        try:
+            run = self._runtime.storage.load(run_id)
+        except UnreadableRun as unreadable:
+            # It is held where it stands; whoever ends, and takes its family along, must not be held with it.
+            logger.error("%s It was to be cancelled: %s.", unreadable, reason, extra={"run_id": str(run_id)})
+            return None
         if run is None or run.status.is_terminal:
             return None
         return decide(run, causes.CancelRequested(reason=reason), None, self._runtime.now())

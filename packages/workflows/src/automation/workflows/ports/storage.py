@@ -58,7 +58,7 @@ class Storage(Protocol):
         ...
 
     def load(self, run_id: UUID) -> Run | None:
-        """Return the run as stored now, or None."""
+        """Return the run as stored now, or None. Raises `UnreadableRun` where one is stored that cannot be read."""
         ...
 
     def apply(self, transitions: Sequence[Transition]) -> None:
@@ -71,7 +71,8 @@ class Storage(Protocol):
     def due(self, now: datetime, limit: int) -> Sequence[Run | Unreadable]:
         """Return at most `limit` live runs with `next_at <= now`, oldest first.
 
-        One that cannot be read hides no other: it is given as `Unreadable`, and put off for a minute.
+        One that cannot be read hides no other: it is given as `Unreadable`, held with the reason in `why`, and looked
+        at again in a minute.
         """
         ...
 
