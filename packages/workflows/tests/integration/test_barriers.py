@@ -1,19 +1,25 @@
 """Every pair of operations that can meet at a run, in both orders, the second running into the first one's locks."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import product
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from automation.workflows.core import engine
+from automation.workflows.engine.claiming import Claim
 from automation.workflows.engine.faults import fault
+from automation.workflows.engine.finishing import Turn
+from automation.workflows.errors import ClaimLost
 from automation.workflows.models import WorkflowReceipt, WorkflowRun, WorkflowStatus
 from automation.workflows.ports import Occurrence
 from automation.workflows.retention import cleanup
+from automation.workflows.runs.children import children_signal
 from automation.workflows.runs.values import Run
 from tests.integration.barriers import Actor, fault_points
 from tests.integration.conftest import Heap, ParcelEvents, StillClock
@@ -43,6 +49,9 @@ class Scene:
     queue: Heap
     events: ParcelEvents
     occurrence: Occurrence | None = None
+    claim: Claim | None = None
+    """Of a worker that took the run before."""
+    child: UUID | None = None
 
     @property
     def row(self) -> WorkflowRun:
@@ -103,6 +112,27 @@ def call_off(scene: Scene) -> None:
     engine.withdraw([scene.occurrence], "its entity was deleted")
 
 
+def renew(scene: Scene) -> bool:
+    """Be the heartbeat of the worker that took the run before; return whether it still holds it."""
+    assert scene.claim is not None
+    try:
+        engine._worker._renewed(scene.claim.run, is_inside=True)
+    except ClaimLost:
+        return False
+    return True
+
+
+def go_on(scene: Scene) -> bool:
+    """Be the worker that took the run before, at its step; return whether what it did is stored, and it goes on."""
+    assert scene.claim is not None
+    return engine._worker._attempt(scene.claim, Turn(began_at=scene.clock.now())) is not None
+
+
+def deliver_end(scene: Scene) -> None:
+    """Tell a parent that its child has ended."""
+    engine._sweeper._postman.deliver(children_signal(scene.run.pk, scene.row.visit), 500)
+
+
 OPERATIONS = {
     "claim": Operation(lambda scene: engine.execute_step(scene.run.pk), hold="claim.before_commit"),
     "finish": Operation(
@@ -126,6 +156,17 @@ OPERATIONS = {
     "plan": Operation(lambda scene: engine.plan([scene.occurrence])),
     "clean up": Operation(lambda scene: cleanup()),
     "start again": Operation(lambda scene: engine.start("meeting", run_key="k", how="goto")),
+    "record": Operation(
+        lambda scene: engine.execute_step(scene.run.pk), enter="step.before_body", hold="failure.before_commit"
+    ),
+    "renew": Operation(renew),
+    "finish late": Operation(go_on, enter="step.after_body", hold="finish.before_commit"),
+    "record late": Operation(go_on, enter="step.before_body", hold="failure.before_commit"),
+    "end child": Operation(
+        lambda scene: engine.execute_step(scene.child), enter="step.after_body", hold="finish.before_commit"
+    ),
+    "cancel child": Operation(lambda scene: engine.cancel(scene.child)),
+    "deliver end": Operation(deliver_end, hold="deliver.before_commit"),
 }
 
 MEETINGS = {
@@ -139,14 +180,40 @@ MEETINGS = {
 }
 """Where a run stands, and what can meet there."""
 
-PAIRS = [
-    pytest.param(state, first, second, id=f"{state}: {first}, {second}")
-    for state, names in MEETINGS.items()
-    for first, second in product(names, names)
+AROUND = {
+    "ready to raise": (["record"], ["claim", "record", "deliver", "sweep", "cancel", "pause", "send"]),
+    "claimed": (["renew"], ["renew", "claim", "sweep", "cancel", "pause", "deliver"]),
+    "claimed, expired": (["sweep", "renew"], ["renew", "finish late", "sweep", "claim", "cancel", "pause"]),
+    "claimed, expired, raises": (["record late"], ["sweep", "renew", "cancel", "pause"]),
+    "taken over": (["finish", "claim"], ["renew", "finish late"]),
+    "taken over, raises": (["record", "claim"], ["renew", "record late"]),
+    "failed": (["retry"], ["cancel", "pause", "sweep", "deliver", "send"]),
+    "failed, to wait": (["retry"], ["deliver", "send"]),
+    "child at its end": (["end child"], ["end child", "cancel", "pause", "cancel child"]),
+    "child ended": (["deliver end"], ["deliver end", "cancel", "pause", "sweep"]),
+    "child ended, parent paused": (["deliver end"], ["resume", "cancel"]),
+}
+"""What meets there besides: each of the first with each of the second, in both orders."""
+
+MET = [(state, *pair) for state, names in MEETINGS.items() for pair in product(names, names)]
+MET += [
+    (state, *pair)
+    for state, (middle, others) in AROUND.items()
+    for pair in dict.fromkeys((*product(middle, others), *product(others, middle)))
 ]
+PAIRS = [pytest.param(state, first, second, id=f"{state}: {first}, {second}") for state, first, second in MET]
 
 WRITERS = {"claim", "finish", "sweep", "cancel", "pause", "resume", "retry", "move", "withdraw", "occur"}
 """They change the run's row, so the second of two waits for the first."""
+
+
+def both_write(state: str, pair: set[str]) -> bool:
+    """Return whether the two change the run's row for certain."""
+    if state == "failed":
+        return pair == {"retry"}
+    if "renew" in pair:
+        return pair <= {"renew", "cancel", "pause"}
+    return pair <= WRITERS and "finish" not in pair
 
 
 @pytest.fixture
@@ -168,9 +235,24 @@ def make_scene(state: str, clock: StillClock, queue: Heap, events: ParcelEvents)
         events.valid = not events.was_in_doubt
         clock.advance(minutes=31)
         return Scene(WorkflowRun.objects.get(), clock, queue, events, occurrence)
-    how = {"ready to go on": "goto", "failed": "fail"}.get(state, "wait")
+    if state.startswith("child"):
+        return make_family(state, clock, queue, events)
+    how = "wait"
+    if state.endswith(("to raise", "raises")):
+        how = "raise"
+    elif state.startswith(("ready to go on", "claimed", "taken over")):
+        how = "goto"
+    elif state.startswith("failed"):
+        how = "fail"
     run = engine.start("meeting", run_key="k", how=how)
-    if state.startswith("ready"):
+    claim = None
+    if state.startswith(("claimed", "taken over")):
+        send_undelivered()
+        claim = engine._worker._claimer.claim(run.id, None)
+        clock.advance(seconds=75 if "expired" in state or "taken" in state else 20)
+        if state.startswith("taken over"):
+            engine.process_scheduled()
+    elif state.startswith("ready"):
         send_undelivered()
         clock.advance(seconds=20)
     else:
@@ -178,18 +260,41 @@ def make_scene(state: str, clock: StillClock, queue: Heap, events: ParcelEvents)
         send_undelivered()
     if state == "paused":
         engine.pause(run.id)
+    if state == "failed, to wait":
+        WorkflowRun.rows.filter(pk=run.id).update(data={"how": "wait", "heard": 0})
     clock.advance(days=100 if state == "failed" else 0, minutes=6 if state in {"waiting", "paused"} else 0)
-    return Scene(WorkflowRun.objects.get(pk=run.id), clock, queue, events)
+    return Scene(WorkflowRun.objects.get(pk=run.id), clock, queue, events, claim=claim)
+
+
+def make_family(state: str, clock: StillClock, queue: Heap, events: ParcelEvents) -> Scene:
+    """A parent that waits, and its child at its last step, or ended with nobody told yet."""
+    parent = engine.start("parent").id
+    engine.execute_step(parent)
+    child = WorkflowRun.objects.get(parent_id=parent).pk
+    WorkflowRun.rows.filter(pk=child).update(data={"steps": 1, "done": 0})
+    if state.startswith("child ended"):
+        with undelivered():
+            engine.execute_step(child)
+    if state.endswith("parent paused"):
+        engine.pause(parent)
+    return Scene(WorkflowRun.objects.get(pk=parent), clock, queue, events, child=child)
 
 
 def send_undelivered() -> None:
     """Send a signal whose sender died before it delivered it."""
-    assert engine.wiring.storage is not None
-    announce, engine._signaller._mover.announce = engine._signaller._mover.announce, lambda names: None
-    try:
+    with undelivered():
         engine.signal("meet", {"heard": 1})
+
+
+@contextmanager
+def undelivered() -> Iterator[None]:
+    """Store what is sent inside the block, and deliver nothing."""
+    mover = engine._signaller._mover
+    announce, mover.announce = mover.announce, lambda names: None
+    try:
+        yield
     finally:
-        engine._signaller._mover.announce = announce
+        mover.announce = announce
 
 
 @pytest.mark.parametrize(("state", "first", "second"), PAIRS)
@@ -208,10 +313,16 @@ def test_two_that_meet_leave_the_run_as_if_one_had_come_after_the_other(
         actor.release()
     results = [(first, one.result()), (second, other.result())]
 
-    if was_held and {first, second} <= WRITERS and "finish" not in {first, second}:
+    if was_held and both_write(state, {first, second}):
         assert other.was_blocked or not other_came_through, "the second neither waited nor gave way"
     scene.to_the_end()
     assert_kept(scene.row, results)
+    if state.startswith("taken over"):
+        lost = {name: result for name, result in results if name in {"renew", "finish late", "record late"}}
+        assert not any(lost.values()), "a worker that has lost its run changes nothing"
+    if scene.child is not None:
+        assert_one_family(scene.row, WorkflowRun.rows.get(pk=scene.child))
+        return
     assert_sound(scene.row, state)
 
 
@@ -223,12 +334,31 @@ def assert_kept(row: WorkflowRun, results: list[tuple[str, Any]]) -> None:
         assert row.status == WorkflowStatus.CANCELLED
     elif "pause" in did and not tried & {"claim", "finish", "withdraw", "call off", "resume"}:
         assert (row.status, row.pause) == (WorkflowStatus.PAUSED, "person")
+    if dict(results).get("renew") is True and dict(results).keys() == {"renew", "sweep"}:
+        assert row.lost_claims <= 1, "only what came after the renewed claim's end may take the run away"
     if tried <= {"withdraw", "move", "plan"} and "withdraw" in tried:
         assert row.status == WorkflowStatus.CANCELLED
     if tried == {"defer", "turn true"}:
         assert row.finished_at is not None
         assert row.event_at is not None
         assert row.finished_at < row.event_at, "it begins when the save makes the condition true, not at the event"
+
+
+def assert_one_family(parent: WorkflowRun, child: WorkflowRun) -> None:
+    """Check that a parent hears its child once, and that no child outlives a parent that was called off."""
+    assert not WorkflowRun.objects.unmovable().exists()
+    steps = list(parent.attempts.order_by("revision").values_list("step", flat=True))
+    assert steps in (["begin"], ["begin", "joined"])
+    match parent.status:
+        case WorkflowStatus.COMPLETED:
+            assert child.status in {WorkflowStatus.COMPLETED, WorkflowStatus.CANCELLED}
+        case WorkflowStatus.CANCELLED:
+            assert child.status in {WorkflowStatus.COMPLETED, WorkflowStatus.CANCELLED}
+            assert steps == ["begin"]
+        case WorkflowStatus.PAUSED:
+            assert parent.pause == "person"
+        case other:
+            raise AssertionError(f"The parent is left {other}: {parent.why}")
 
 
 def assert_sound(row: WorkflowRun, state: str) -> None:
@@ -243,7 +373,7 @@ def assert_sound(row: WorkflowRun, state: str) -> None:
     outcomes = list(row.attempts.order_by("revision").values_list("outcome", flat=True))
     assert arrived == sum(outcome in {"goto", "wait", "fail"} for outcome in outcomes) + is_reserved(row, outcomes)
     assert left + gave_up <= 1
-    if state == "ready to wait":
+    if state in {"ready to wait", "failed, to wait"}:
         assert not gave_up, "the signal was sent before the wait, and is lost"
     match row.status:
         case WorkflowStatus.COMPLETED:

@@ -274,7 +274,9 @@ class Meeting:
     def arrive(self):
         ctx = get_context()
         Entry.objects.create(account="arrive", amount=1)
-        if ctx.how == "goto":
+        if ctx.how == "raise" and get_wake().attempt == 1:
+            raise RuntimeError("once")
+        if ctx.how in {"goto", "raise"}:
             return goto(self.leave)
         if ctx.how == "fail":
             return fail("told to")
