@@ -4,7 +4,8 @@ It is small enough to look at every interleaving, and written apart from the eng
 row that was written is locked until the commit; what was written is seen by others after it; a crash undoes it.
 
 One run goes through `names`: it waits for a signal of the first name, then of the second, and is done. Two workers, two
-deliverers, hints that are doubled or lost, claims that end under workers that are alive, a person who cancels.
+deliverers, hints that are doubled or lost, claims that end under workers that are alive, commits whose answer is lost, a person who
+cancels, pauses and resumes.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 __all__ = ["Model", "Protocol", "broken_by", "explore"]
 
-READY, RUNNING, WAITING, DONE, CANCELLED = "ready", "running", "waiting", "done", "cancelled"
+READY, RUNNING, WAITING, PAUSED, DONE, CANCELLED = "ready", "running", "waiting", "paused", "done", "cancelled"
+ASKED = "asked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,12 @@ class Protocol:
     """A signal's place is allotted when it is delivered; else when its sender began, as an auto-increment is."""
     order: bool = True
     """Of several signals the first one is delivered first."""
+    pause_holds: bool = True
+    """A delivery passes over a paused run."""
+    resume_look: bool = True
+    """Whoever resumes a run looks for a signal that came meanwhile."""
+    reread: bool = True
+    """A worker that has no answer to its commit reads whether it was done; else it does it once more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +63,10 @@ class Model:
     timers: int = 0
     losses: int = 2
     """Claims that may end."""
+    pauses: int = 0
+    """Whoever pauses may resume at any time."""
+    unknowns: int = 0
+    """Commits whose answer is lost, be they done or refused."""
     protocol: Protocol = field(default_factory=Protocol)
 
 
@@ -71,6 +83,10 @@ class Run(NamedTuple):
     """Of the signal that began the visit."""
     late_write: bool = False
     """A step was stored after the cancel."""
+    held: str = ""
+    """Where a paused run was; `asked` while a worker has it."""
+    stirred: bool = False
+    """Something moved it while it was paused."""
 
 
 class Sent(NamedTuple):
@@ -82,7 +98,10 @@ class Sent(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """A worker at a run: it has claimed it, or it has looked into the mailbox and is about to store."""
+    """A worker at a run: it has claimed it, has looked into the mailbox and is about to store, or has got no answer.
+
+    Without an answer, `revision` is the one that its commit makes.
+    """
 
     phase: str
     revision: int
@@ -113,6 +132,8 @@ class State(NamedTuple):
     cancels: int
     timers: int
     losses: int
+    pauses: int
+    unknowns: int
 
 
 Next: TypeAlias = Iterator[State]
@@ -131,6 +152,8 @@ def explore(model: Model, limit: int = 2_000_000) -> tuple[int, dict[str, State]
         cancels=model.cancels,
         timers=model.timers,
         losses=model.losses,
+        pauses=model.pauses,
+        unknowns=model.unknowns,
     )
     before: dict[State, list[State]] = {first: []}
     pending = [first]
@@ -171,6 +194,8 @@ def _violations(model: Model, state: State) -> Iterator[str]:
         yield "signal consumed twice"
     if run.late_write:
         yield "write after cancel"
+    if run.stirred:
+        yield "moved while paused"
     if model.in_turn and list(run.consumed) != sorted(run.consumed):
         yield "out of order"
 
@@ -201,6 +226,8 @@ def _steps(model: Model, state: State) -> Next:
             yield from _deliver(model, state, index, deliverer)
     yield from _sweep(model, state)
     yield from _cancel(model, state)
+    yield from _pause(state)
+    yield from _resume(model, state)
 
 
 # Workers
@@ -230,8 +257,47 @@ def _work(model: Model, state: State, index: int, worker: Worker) -> Next:
         yield state._replace(workers=_with(state.workers, index, None), crashes=state.crashes - 1)
     if worker.phase == "body":
         yield from _body_ends(model, state, index, worker)
+    elif worker.phase == "unsure":
+        yield from _asked_again(model, state, index, worker)
     elif not _row_is_locked(state):
         yield from _stored(model, state, index, worker)
+        if state.unknowns:
+            yield from _without_answer(model, state._replace(unknowns=state.unknowns - 1), index, worker)
+
+
+def _without_answer(model: Model, state: State, index: int, worker: Worker) -> Next:
+    """The connection breaks at the commit: it may have been done, or refused."""
+    unsure = worker._replace(phase="unsure", revision=state.run.revision + 1)
+    for done in _stored(model, state, index, worker):
+        if done.run != state.run:
+            yield done._replace(workers=_with(done.workers, index, unsure))
+            yield state._replace(workers=_with(state.workers, index, unsure))
+
+
+def _asked_again(model: Model, state: State, index: int, worker: Worker) -> Next:
+    """A worker without an answer reads the run: what was done stands, what was refused is given back."""
+    if _row_is_locked(state):
+        return
+    idle = state._replace(workers=_with(state.workers, index, None))
+    run = state.run
+    if not model.protocol.reread:
+        yield idle._replace(run=run._replace(revision=run.revision + 1, effects=run.effects + run.consumed[-1:]))
+    elif run.status == RUNNING and run.revision == worker.revision - 1:
+        yield idle._replace(run=_freed(run), hints=1)
+    else:
+        yield idle
+
+
+def _freed(run: Run) -> Run:
+    """Take the run from its worker; a pause that was asked for takes effect now."""
+    if run.held == ASKED:
+        return run._replace(status=PAUSED, held=READY, revision=run.revision + 1)
+    return run._replace(status=READY, revision=run.revision + 1)
+
+
+def _is_held(run: Run, worker: Worker) -> bool:
+    """Return whether the worker still has the run: that somebody asked for a pause does not end its claim."""
+    return run.revision - (run.status == RUNNING and run.held == ASKED) == worker.revision
 
 
 def _body_ends(model: Model, state: State, index: int, worker: Worker) -> Next:
@@ -249,7 +315,7 @@ def _body_ends(model: Model, state: State, index: int, worker: Worker) -> Next:
 def _stored(model: Model, state: State, index: int, worker: Worker) -> Next:
     run = state.run
     idle = state._replace(workers=_with(state.workers, index, None))
-    if model.protocol.fence and run.revision != worker.revision:
+    if model.protocol.fence and not _is_held(run, worker):
         yield idle
         return
     after = run._replace(
@@ -258,7 +324,9 @@ def _stored(model: Model, state: State, index: int, worker: Worker) -> Next:
         late_write=run.late_write or run.status == CANCELLED,
     )
     if worker.phase == "done":
-        yield idle._replace(run=after._replace(status=DONE))
+        yield idle._replace(run=after._replace(status=DONE, held=""))
+    elif run.held == ASKED:
+        yield idle._replace(run=after._replace(status=PAUSED, held=WAITING))
     elif worker.found < 0:
         yield idle._replace(run=after._replace(status=WAITING))
     else:
@@ -267,7 +335,8 @@ def _stored(model: Model, state: State, index: int, worker: Worker) -> Next:
 
 def _woken(state: State, signal: int, place: int) -> Next:
     """The run consumes a signal and is ready; its hint may be lost."""
-    run = state.run._replace(status=READY, consumed=(*state.run.consumed, signal), place=place)
+    stirred = state.run.status == PAUSED
+    run = state.run._replace(status=READY, consumed=(*state.run.consumed, signal), place=place, held="", stirred=stirred)
     yield state._replace(run=run, hints=min(state.hints + 1, 2))
     yield state._replace(run=run)
 
@@ -358,7 +427,9 @@ def _delivering(state: State, index: int, deliverer: Deliverer | None) -> State:
 def _seen(model: Model, state: State, signal: int, place: int) -> int:
     """Return the revision of the run if it waits for the signal; it is then locked until the commit."""
     wanted = _wanted(model, state) == model.names[signal]
-    waits = state.run.status == WAITING and wanted and _counts(model, state, signal, place)
+    run = state.run
+    stands = run.status == WAITING or (not model.protocol.pause_holds and run.status == PAUSED and run.held == WAITING)
+    waits = stands and wanted and _counts(model, state, signal, place)
     return state.run.revision if waits else -1
 
 
@@ -392,10 +463,9 @@ def _sweep(model: Model, state: State) -> Next:
         return
     if run.status == READY and not state.hints:
         yield state._replace(hints=1)
-    abandoned = all(worker is None or worker.revision != run.revision for worker in state.workers)
+    abandoned = all(worker is None or not _is_held(run, worker) for worker in state.workers)
     if run.status == RUNNING and (abandoned or state.losses):
-        freed = run._replace(status=READY, revision=run.revision + 1)
-        yield state._replace(run=freed, hints=1, losses=max(state.losses - 1, 0))
+        yield state._replace(run=_freed(run), hints=1, losses=max(state.losses - 1, 0))
 
 
 def _cancel(model: Model, state: State) -> Next:
@@ -403,6 +473,31 @@ def _cancel(model: Model, state: State) -> Next:
     if state.cancels and run.status not in {DONE, CANCELLED} and not _row_is_locked(state):
         cancelled = run._replace(status=CANCELLED, revision=run.revision + model.protocol.cancel_moves_fence)
         yield state._replace(run=cancelled, cancels=state.cancels - 1)
+
+
+def _pause(state: State) -> Next:
+    run = state.run
+    if not state.pauses or run.held or run.status not in {READY, RUNNING, WAITING} or _row_is_locked(state):
+        return
+    held = {"held": ASKED} if run.status == RUNNING else {"status": PAUSED, "held": run.status}
+    yield state._replace(run=run._replace(revision=run.revision + 1, **held), pauses=state.pauses - 1)
+
+
+def _resume(model: Model, state: State) -> Next:
+    """Whoever resumes a run that waited looks into the mailbox first, as a step does that begins to wait."""
+    run = state.run
+    if run.status != PAUSED or _row_is_locked(state):
+        return
+    free = run._replace(status=run.held, held="", revision=run.revision + 1)
+    name = _wanted(model, state)
+    if run.held == READY or name is None or not model.protocol.resume_look:
+        yield state._replace(run=free)
+    elif not (model.protocol.wait_lock and _name_is_locked(model, state, name)):
+        found = _match(model, state, name)
+        if found < 0:
+            yield state._replace(run=free)
+        else:
+            yield from _woken(state._replace(run=free), found, state.sent[found].place)
 
 
 # What the others hold

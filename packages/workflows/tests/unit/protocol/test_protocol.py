@@ -13,6 +13,8 @@ LONELY = Model(doubles=0, losses=1, cancels=0)
 BROADCASTS = Model(names=("a", "a"), addressed=False, cancels=0, crashes=0, losses=0, doubles=0)
 IN_TURN = Model(names=("a", "a"), in_turn=True, cancels=0, crashes=0, losses=0, doubles=0)
 CANCELLED = Model(crashes=0, doubles=0, losses=0)
+PAUSED = Model(crashes=0, doubles=0, losses=1, cancels=0, pauses=1)
+UNANSWERED = Model(crashes=0, doubles=0, losses=1, cancels=0, unknowns=1)
 
 
 @pytest.mark.parametrize(
@@ -24,8 +26,15 @@ CANCELLED = Model(crashes=0, doubles=0, losses=0)
         Model(names=("a", "a"), addressed=False, doubles=0, losses=1),
         Model(timers=1),
         LONELY,
+        PAUSED,
+        Model(doubles=0, losses=1, pauses=2),
+        UNANSWERED,
+        Model(doubles=0, losses=1, cancels=0, pauses=1, unknowns=1),
     ],
-    ids=["one", "two-names", "in-turn", "broadcasts", "timer", "lonely"],
+    ids=[
+        *("one", "two-names", "in-turn", "broadcasts", "timer", "lonely"),
+        *("paused", "paused-and-worse", "unanswered", "unanswered-and-worse"),
+    ],
 )
 def test_the_protocol_keeps_its_promises(model: Model) -> None:
     states, broken = explore(model)
@@ -53,6 +62,10 @@ STUCK = {"stuck ready", "stuck running", "stuck waiting"}
         ("delivery_by_sweep", LONELY, STUCK),
         ("place_at_delivery", BROADCASTS, {"stuck waiting"}),
         ("order", IN_TURN, {"out of order"}),
+        ("pause_holds", PAUSED, {"moved while paused"}),
+        ("resume_look", PAUSED, {"stuck waiting"}),
+        ("fence", UNANSWERED, {"effect twice"}),
+        ("reread", UNANSWERED, {"effect twice"}),
     ],
 )
 def test_without_a_rule_promises_break(rule: str, model: Model, promises: set[str]) -> None:
@@ -61,7 +74,7 @@ def test_without_a_rule_promises_break(rule: str, model: Model, promises: set[st
 
 def test_every_rule_is_needed() -> None:
     """A rule whose absence nobody notices would be superstition, or a hole in the model."""
-    models = (LONELY, BROADCASTS, IN_TURN, CANCELLED)
+    models = (LONELY, BROADCASTS, IN_TURN, CANCELLED, PAUSED, UNANSWERED)
     idle = [
         rule.name for rule in fields(Protocol) if not any(broken_by(model, **{rule.name: False}) for model in models)
     ]
