@@ -12,10 +12,12 @@ from automation.workflows.core import (
     event_workflow,
     get_context,
     get_wake,
+    sleep,
     step,
     wait_for_event,
     workflow,
 )
+from tests.hotel.models import Paper, Stay
 
 done: Counter[str] = Counter()
 """What was done, by workflow and stay."""
@@ -66,6 +68,17 @@ class BrokenContext(_AtArrival):
         if event.entity.name == "Mallory":
             raise LookupError("no context for Mallory")
         return cls.Context(stay=event.entity.pk)
+
+
+@event_workflow("stay_confirmed")
+class BrokenDecision(_AtArrival):
+    """Cannot decide whether to run, for one guest."""
+
+    @classmethod
+    def should_run_for_event(cls, event: Any) -> bool:
+        if event.entity.name == "Mallory":
+            raise LookupError("no decision for Mallory")
+        return True
 
 
 @event_workflow("stay_confirmed")
@@ -126,6 +139,32 @@ class ManualListener(_Listener):
     @step(start=True)
     def listen(self) -> Any:
         return self.heard() or wait_for_event("arrival_due")
+
+
+@workflow("late_listener")
+class LateListener(_Listener):
+    """Is told of a stay, and waits for a paper of it, an hour after it began."""
+
+    @step(start=True)
+    def rest(self) -> Any:
+        return sleep(timedelta(hours=1), then=self.listen)
+
+    @step()
+    def listen(self) -> Any:
+        return self.heard() or wait_for_event("paper_uploaded", entity=Stay.objects.get(pk=get_context().stay))
+
+
+@workflow("self_supplier")
+class SelfSupplier(_Listener):
+    """Saves the paper for which it waits, in the step that waits, which has no transaction: it is heard at once."""
+
+    @step(start=True, atomic=False)
+    def listen(self) -> Any:
+        stay = Stay.objects.get(pk=get_context().stay)
+        if (ended := self.heard()) is not None:
+            return ended
+        Paper.objects.create(stay=stay)
+        return wait_for_event("paper_uploaded", entity=stay)
 
 
 @event_workflow("stay_confirmed", name="complaints")

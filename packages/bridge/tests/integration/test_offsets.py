@@ -33,7 +33,7 @@ def runs(name: str) -> list[tuple[str, datetime | None]]:
 
 def at_arrival() -> dict[str, int]:
     """Return what the workflows of `arrival_due` have done."""
-    return {what: times for what, times in done.items() if not what.startswith(("Sound", "BrokenContext"))}
+    return {what: times for what, times in done.items() if not what.startswith(("Sound", "Broken"))}
 
 
 def test_the_run_before_exists_from_the_save_on(automation: Harness):
@@ -180,6 +180,44 @@ def test_a_date_moved_into_the_past_after_the_occurrence_moves_what_has_not_begu
     assert runs("HalfAnHourAfter") == [("waiting", NOON + 5.25 * HOUR)]
 
 
+def test_a_date_moved_after_the_occurrence_does_not_touch_what_has_begun(automation: Harness):
+    stay = arriving(automation, 5)
+    automation.advance(hours=5.75)
+    assert [status for status, _ in runs("HalfAnHourAfter")] == ["completed"]
+
+    automation.save(stay, arrives_at=NOON + 5.5 * HOUR)
+    automation.advance(hours=10)
+    assert at_arrival() == {f"HourBefore {stay.pk}": 1, f"AtOnce {stay.pk}": 1, f"HalfAnHourAfter {stay.pk}": 1}
+
+    automation.save(stay, arrives_at=NOON + 20 * HOUR)
+    automation.advance(hours=10)
+    assert at_arrival() == {f"HourBefore {stay.pk}": 2, f"AtOnce {stay.pk}": 2, f"HalfAnHourAfter {stay.pk}": 2}
+
+
+def test_a_date_moved_while_a_run_after_it_waits_for_the_old_one_is_followed_each_time(automation: Harness):
+    """Back and forth: each date in the future is a new occurrence, and only the last one is gone through to its end."""
+    stay = arriving(automation, 5)
+    automation.advance(hours=5)
+    automation.save(stay, arrives_at=NOON + 20 * HOUR)
+    automation.save(stay, arrives_at=NOON + 6 * HOUR)
+    automation.save(stay, arrives_at=NOON + 12 * HOUR)
+    automation.advance(hours=24)
+
+    assert [status for status, _ in runs("HourBefore")] == ["completed", "completed"]
+    assert at_arrival() == {f"HourBefore {stay.pk}": 2, f"AtOnce {stay.pk}": 2, f"HalfAnHourAfter {stay.pk}": 1}
+
+
+def test_an_occurrence_ahead_of_its_date_begins_each_once_and_the_date_begins_none_again(automation: Harness):
+    stay = arriving(automation, 5)
+
+    Event.objects.get(event_name="arrival_due").mark_as_occurred()
+    automation.run_until_idle()
+    automation.save(stay, name="Grace")
+    automation.advance(hours=10)
+
+    assert at_arrival() == {f"HourBefore {stay.pk}": 1, f"AtOnce {stay.pk}": 1, f"HalfAnHourAfter {stay.pk}": 1}
+
+
 def test_an_outage_begins_it_late_and_says_by_how_much(automation: Harness):
     stay = arriving(automation, 5)
     automation.executor.drop()
@@ -218,25 +256,30 @@ def test_a_rollback_of_the_save_leaves_no_run(automation: Harness):
     assert not WorkflowRun.objects.exists()
 
 
-def test_a_context_that_cannot_be_made_fails_visibly_and_harms_no_other(automation: Harness):
-    """Tried as often as its step would be."""
+@pytest.mark.parametrize(
+    ("workflow", "error"),
+    [("BrokenContext", "no context for Mallory"), ("BrokenDecision", "no decision for Mallory")],
+)
+def test_a_hook_that_raises_fails_its_run_visibly_and_harms_no_other(automation: Harness, workflow: str, error: str):
+    """`create_context` or `should_run_for_event`, tried as often as the step would be."""
     stay = Stay.objects.create(name="Mallory")
     automation.advance(minutes=10)
 
-    broken = WorkflowRun.objects.get(name__endswith="BrokenContext")
-    assert (broken.status, "no context for Mallory" in broken.error) == ("failed", True)
+    broken = WorkflowRun.objects.get(name__endswith=workflow)
+    assert (broken.status, f"LookupError: {error}" in broken.error) == ("failed", True)
     assert done == {f"Sound {stay.pk}": 1}
 
 
-def test_a_context_that_could_not_be_made_can_be_tried_again(automation: Harness):
+@pytest.mark.parametrize("workflow", ["BrokenContext", "BrokenDecision"])
+def test_a_run_whose_hook_raised_can_be_tried_again(automation: Harness, workflow: str):
     stay = Stay.objects.create(name="Mallory")
     automation.advance(minutes=10)
     Stay.objects.update(name="Ada")
 
-    engine.retry(WorkflowRun.objects.get(name__endswith="BrokenContext").pk)
+    engine.retry(WorkflowRun.objects.get(name__endswith=workflow).pk)
     automation.run_until_idle()
 
-    assert done[f"BrokenContext {stay.pk}"] == 1
+    assert done[f"{workflow} {stay.pk}"] == 1
 
 
 @pytest.mark.automation(at=NOON, inline=True)

@@ -65,6 +65,57 @@ def test_an_event_wakes_the_run_about_what_it_is_about_only(automation: Harness)
     assert heard("paper_uploaded") == [second.pk]
 
 
+def test_an_event_before_the_wait_is_not_lost(automation: Harness):
+    """It occurs while the run sleeps: what is about the wait's entity counts since the run began."""
+    stay = Stay.objects.create(confirmed=False)
+    automation.start("late_listener", stay=stay.pk)
+    automation.advance(minutes=30)
+
+    Paper.objects.create(stay=stay)
+    automation.run_until_idle()
+    assert heard("paper_uploaded") == []
+    automation.advance(minutes=30)
+
+    assert heard("paper_uploaded") == [stay.pk]
+
+
+def test_an_event_before_the_run_wakes_nobody(automation: Harness):
+    stay = Stay.objects.create(confirmed=False)
+    Paper.objects.create(stay=stay)
+    automation.run_until_idle()
+
+    run = automation.start("late_listener", stay=stay.pk)
+    automation.advance(hours=2)
+
+    assert heard("paper_uploaded") == []
+    assert WorkflowRun.objects.get(pk=run.id).status == "waiting"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_during_the_step_that_waits_is_not_lost(automation: Harness):
+    stay = Stay.objects.create(confirmed=False)
+
+    run = automation.start("self_supplier", stay=stay.pk)
+    automation.run_until_idle()
+
+    assert heard("paper_uploaded") == [stay.pk]
+    assert WorkflowRun.objects.get(pk=run.id).status == "completed"
+
+
+def test_an_event_after_the_wait_has_ended_wakes_nobody(automation: Harness):
+    stay = Stay.objects.create(confirmed=False)
+    automation.start("late_listener", stay=stay.pk)
+    automation.advance(hours=2)
+    Paper.objects.create(stay=stay)
+    automation.run_until_idle()
+    assert heard("paper_uploaded") == [stay.pk]
+
+    Paper.objects.create(stay=stay)
+    automation.run_until_idle()
+
+    assert heard("paper_uploaded") == [stay.pk]
+
+
 def test_a_manual_run_is_woken_by_any(automation: Harness):
     run = automation.start("manual_listener")
     stay_at(automation)
