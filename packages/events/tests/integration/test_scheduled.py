@@ -290,6 +290,31 @@ def test_late_bounds_how_long_a_save_may_still_make_it_occur(clock):
     assert poll() == 0
 
 
+def test_what_a_save_makes_true_within_the_bound_of_late_occurs_however_late_the_processor_is(clock):
+    shift = Shift.objects.create(starts_at=clock.now())
+    assert poll() == 0
+    clock.advance(minutes=30)
+    shift.staffed = True
+    shift.save()
+    clock.advance(hours=30)
+    assert poll() == 1
+
+
+def test_what_a_later_save_makes_false_again_stays_bound_by_late(clock):
+    shift = Shift.objects.create(starts_at=clock.now())
+    assert poll() == 0
+    for staffed in (True, False):
+        clock.advance(minutes=10)
+        shift.staffed = staffed
+        shift.save()
+    clock.advance(hours=1)
+    assert poll() == 0
+    shift.staffed = True
+    shift.save()
+    assert poll() == 0
+    assert Event.objects.for_entity(shift).get().status == EventStatus.EXPIRED
+
+
 def test_deletion_cancels_what_is_pending_and_keeps_what_occurred(clock):
     heard = []
     on_event_cancelled("checkin_due", name="heard")(

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 LATE_LIMIT = timedelta(hours=24)
+LATE = timedelta(hours=1)
+"""How long after its start a shift may still come true."""
 
 
 @dataclass
@@ -25,11 +27,28 @@ class Booking:
 
 
 @dataclass
+class Duty:
+    """One shift, whose start may come true late, but not for ever. Its date stays as it is."""
+
+    date: datetime
+    staffed: bool
+    status: str = "pending"
+    look_at: datetime | None = None
+    found_false: bool = False
+    """It was due, and false; from then on a save must come before the bound."""
+
+    @property
+    def bound(self) -> datetime:
+        return self.date + LATE
+
+
+@dataclass
 class Oracle:
-    """All reservations by their keys."""
+    """All reservations and shifts by their keys."""
 
     now: datetime
     bookings: dict[int, Booking] = field(default_factory=dict)
+    duties: dict[int, Duty] = field(default_factory=dict)
     finished: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def saved(self, key: int) -> None:
@@ -50,6 +69,34 @@ class Oracle:
         for booking in self.bookings.values():
             while booking.status == "pending" and booking.look_at is not None and booking.look_at <= self.now:
                 self._look(booking)
+        for duty in self.duties.values():
+            while duty.status == "pending" and duty.look_at is not None and duty.look_at <= self.now:
+                self._look_at_duty(duty)
+
+    def planned(self, key: int, duty: Duty) -> None:
+        """A shift was saved for the first time."""
+        self.duties[key] = duty
+        too_old = duty.date < self.now - LATE_LIMIT
+        duty.status, duty.look_at = ("expired", None) if too_old else ("pending", duty.date)
+
+    def staffed(self, key: int) -> None:
+        """A shift was saved again. What comes true in time is owed, however late the processor looks."""
+        duty = self.duties[key]
+        if duty.status != "pending" or not duty.found_false:
+            return
+        if self.now >= duty.bound:
+            duty.status = "expired"
+        elif duty.staffed:
+            duty.look_at, duty.found_false = self.now, False
+
+    def _look_at_duty(self, duty: Duty) -> None:
+        if duty.found_false and self.now >= duty.bound:
+            duty.status = "expired"
+        elif duty.staffed:
+            duty.status = "occurred"
+        else:
+            duty.found_false = True
+            duty.look_at = duty.bound if duty.bound > self.now else None
 
     def _look(self, booking: Booking) -> None:
         if booking.date != booking.at:

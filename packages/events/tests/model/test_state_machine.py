@@ -10,7 +10,15 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from automation.events.callbacks import callback_registry, on_event
 from automation.events.faults import POINTS, injected
@@ -18,12 +26,13 @@ from automation.events.models import DeclarationState, Event, EventDelivery
 from automation.events.ports import wiring
 from automation.events.services import event_processor
 from tests.conftest import START, StillClock
-from tests.hotel.models import Alarm, Ledger, Parcel, Reservation
-from tests.model.oracle import Booking, Oracle
+from tests.hotel.models import Alarm, Ledger, Parcel, Reservation, Shift
+from tests.model.oracle import Booking, Duty, Oracle
 
 LONG = os.environ.get("AUTOMATION_LONG") == "1"
 
 hours = st.none() | st.integers(min_value=-40, max_value=40)
+shifts = st.integers(min_value=0, max_value=2)
 CRASH_POINTS = [
     *POINTS,
     "automation.events.occurring.carry_out",
@@ -35,6 +44,7 @@ CRASH_POINTS = [
 ]
 
 
+AFTER_A_CRASH = timedelta(minutes=6)
 EARLY, AFTER = -90, 90
 """Minutes before and after a check-in."""
 
@@ -52,17 +62,19 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        for model in (EventDelivery, Event, DeclarationState, Ledger, Reservation, Alarm, Parcel):
+        for model in (EventDelivery, Event, DeclarationState, Ledger, Reservation, Alarm, Parcel, Shift):
             model.objects.all()._raw_delete("default")
         callback_registry.clear()
         on_event("checkin_due", name="checkin")(self._write)
         on_event("reservation_confirmed", name="greet")(self._write)
         on_event("alarm_raised", name="alarm")(self._write)
+        on_event("shift_started", name="shift")(self._write)
         for name, offset in (("early", EARLY), ("after", AFTER)):
             on_event("checkin_due", name=name, offset_minutes=offset)(partial(self._write_at, name, offset))
         on_event("checkin_due", name="flaky")(self._write_or_fail)
         self.failing, self.too_early = False, []
         self.alarms, self.parcels = {}, set()
+        self.shifts = []
         self.clock = StillClock(START)
         self._override = wiring.override(clock=self.clock)
         self._override.__enter__()
@@ -156,6 +168,26 @@ class Machine(RuleBasedStateMachine):
         alarm.save()
         self.alarms[number] = (alarm, level, raised + (level > 5 >= before))
 
+    @precondition(lambda self: len(self.shifts) < 3)
+    @rule(hour=st.integers(min_value=-26, max_value=2), staffed=st.booleans())
+    def plan_a_shift(self, hour, staffed):
+        shift = Shift.objects.create(starts_at=self._date(hour), staffed=staffed)
+        self.shifts.append(shift.pk)
+        self.oracle.planned(shift.pk, Duty(date=shift.starts_at, staffed=staffed))
+
+    @precondition(lambda self: self.shifts)
+    @rule(which=shifts, staffed=st.booleans(), bulk=st.booleans())
+    def staff_a_shift(self, which, staffed, bulk):
+        key = self.shifts[which % len(self.shifts)]
+        self.oracle.duties[key].staffed = staffed
+        if bulk:
+            Shift.objects.filter(pk=key).update(staffed=staffed)
+            return
+        shift = Shift.objects.get(pk=key)
+        shift.staffed = staffed
+        shift.save()
+        self.oracle.staffed(key)
+
     @rule(hour=st.integers(min_value=-20, max_value=40), new=st.booleans())
     def send_by_the_tracking_manager(self, hour, new):
         if new:
@@ -182,6 +214,10 @@ class Machine(RuleBasedStateMachine):
     def advance(self, amount):
         self.oracle.now = self.clock.advance(hours=amount)
 
+    @rule(amount=st.integers(min_value=1, max_value=3))
+    def advance_by_half_hours(self, amount):
+        self.oracle.now = self.clock.advance(minutes=30 * amount)
+
     @rule()
     def poll(self):
         while event_processor.process_due_events()["due_events_found"]:
@@ -190,6 +226,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(point=st.sampled_from(CRASH_POINTS), after=st.booleans())
     def crash(self, point, after):
+        self._leave_no_bound_between_the_looks()
         with ExitStack() as stack:
             if point in POINTS:
                 stack.enter_context(injected(point, self._die))
@@ -204,8 +241,14 @@ class Machine(RuleBasedStateMachine):
                 patch.setattr(point, die)
             stack.enter_context(suppress(Crash))
             event_processor.process_due_events()
-        self.oracle.now = self.clock.advance(minutes=6)
+        self.oracle.now = self.clock.advance(minutes=AFTER_A_CRASH.seconds // 60)
         self.poll()
+
+    def _leave_no_bound_between_the_looks(self):
+        """Else it would make a difference whether the process that dies had come to look at the shift."""
+        bounds = [one.bound for one in self.oracle.duties.values()]
+        while any(self.clock.now() < bound <= self.clock.now() + AFTER_A_CRASH for bound in bounds):
+            self.oracle.now = self.clock.advance(minutes=AFTER_A_CRASH.seconds // 60)
 
     @staticmethod
     def _die(_):
@@ -222,9 +265,12 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def ledger_is_as_promised(self):
-        named = ("checkin_due", "reservation_confirmed", "alarm_raised")
+        named = ("checkin_due", "reservation_confirmed", "alarm_raised", "shift_started")
         found = Counter(one for one in Ledger.objects.values_list("entry", flat=True) if one.startswith(named))
         expected = Counter({f"alarm_raised {alarm.pk}": raised for alarm, _, raised in self.alarms.values()})
+        expected += Counter(
+            f"shift_started {key}" for key, one in self.oracle.duties.items() if one.status == "occurred"
+        )
         told = {key: (one.checkins, one.greeted) for key, one in self.oracle.bookings.items()}
         for key, (checkins, greeted) in [*told.items(), *self.oracle.finished.items()]:
             expected[f"checkin_due {key}"] += checkins
@@ -237,6 +283,13 @@ class Machine(RuleBasedStateMachine):
         found = {int(row.entity_id): (row.status, row.at) for row in rows}
         expected = {key: (one.status, one.at) for key, one in self.oracle.bookings.items() if one.has_rows}
         assert found == expected
+
+    @invariant()
+    def shifts_are_as_promised(self):
+        rows = Event.objects.current().filter(event_name="shift_started").values_list("entity_id", "status")
+        assert {int(key): status for key, status in rows} == {
+            key: one.status for key, one in self.oracle.duties.items()
+        }
 
     @invariant()
     def each_call_is_made_once_and_not_before_its_time(self):

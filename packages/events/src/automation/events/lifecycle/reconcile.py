@@ -308,7 +308,8 @@ def _same_date(snapshot: Snapshot, existing: State, now: datetime) -> Change:
     waits_for_a_save = existing.found_false_at is not None or (existing.next_at is None and existing.at <= now)
     if waits_for_a_save and snapshot.holds:
         already_due = existing.next_at is not None and existing.next_at <= now
-        state = replace(state, next_at=existing.next_at if already_due else now, why="")
+        # True in time, it is owed: the processor's own lateness counts for nothing.
+        state = replace(state, next_at=existing.next_at if already_due else now, found_false_at=None, why="")
     elif waits_for_a_save:
         state = replace(state, next_at=_bound(snapshot, existing), why=_obstacle(snapshot))
     else:
