@@ -1,9 +1,10 @@
-"""System checks: events that would wake every waiting run, and events whose runs are on another database."""
+"""System checks: events that would wake every waiting run, that nobody declares, or whose runs are elsewhere."""
 
 import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from django.core.checks import CheckMessage, Info, Warning, register  # noqa: A004 (Django's own name)
@@ -13,7 +14,7 @@ from automation.bridge.relay import Relay
 from automation.events.registry import Declared, declarations
 from automation.workflows.core import EntityRef, registry
 
-__all__ = ["check_about", "check_databases"]
+__all__ = ["check_about", "check_databases", "check_names"]
 
 WORDS = frozenset({"wait_for_event", "for_event"})
 
@@ -27,10 +28,24 @@ def check_about(**_: Any) -> list[CheckMessage]:
         for own_types in [_models_of(workflow)]
         if own_types
         for step in workflow.steps.values()
-        for name in sorted(set(_awaited(step.function)))
+        for name in sorted({name for name, of_any in _awaited(step.function) if of_any})
         for event in _declared_as(name)
         if event.definition.about is None and event.entity_type not in own_types
     ]
+
+
+@register("automation")
+def check_names(**_: Any) -> list[CheckMessage]:
+    """Warn of each workflow that no event can start, and of each wait that none can end: a slip of the pen."""
+    unstarted = [_unstarted(workflow) for workflow in registry if workflow.trigger is not None]
+    unended = [
+        _unended(workflow, step.name, name)
+        for workflow in registry
+        for step in workflow.steps.values()
+        for name in sorted({name for name, _ in _awaited(step.function)})
+        if not _declared_as(name)
+    ]
+    return [warning for warning in [*unstarted, *unended] if warning is not None]
 
 
 @register("automation")
@@ -68,14 +83,44 @@ def _declared_as(event_name: str) -> list[Declared]:
     return [declared for (_, name), declared in sorted(declarations().items()) if name == event_name]
 
 
-def _awaited(function: Callable[..., Any]) -> Iterator[str]:
-    """Yield the events that a step waits for, as far as its source tells, without saying of which entity."""
+def _unstarted(workflow: Any) -> CheckMessage | None:
+    if _models_of(workflow):
+        return None
+    trigger = workflow.trigger
+    of = "" if trigger.entity_type == "*" else f" of {trigger.entity_type!r}"
+    return Warning(
+        f"Workflow {workflow.name!r} starts on event {trigger.event_name!r}{of}, which no installed model declares.",
+        hint=_hint(trigger.event_name),
+        obj=workflow.cls,
+        id="automation_bridge.W002",
+    )
+
+
+def _unended(workflow: Any, step: str, event_name: str) -> CheckMessage:
+    return Warning(
+        f"Step {step!r} of workflow {workflow.name!r} waits for event {event_name!r}, which no installed model "
+        "declares: only a timeout can end the wait.",
+        hint=f"{_hint(event_name)} For a signal of your own, write wait({event_name!r}).",
+        obj=workflow.cls,
+        id="automation_bridge.W003",
+    )
+
+
+def _hint(event_name: str) -> str:
+    names = sorted({name for _, name in declarations()})
+    close = get_close_matches(event_name, names, n=1)
+    meant = f"Did you mean {close[0]!r}? " if close else ""
+    return f"{meant}Declared events: {', '.join(names) or 'none'}."
+
+
+def _awaited(function: Callable[..., Any]) -> Iterator[tuple[str, bool]]:
+    """Yield the events that a step waits for, as far as its source tells; True where it names no entity."""
     for node in ast.walk(_parsed(inspect.unwrap(function))):
-        if isinstance(node, ast.Call) and not any(keyword.arg == "entity" for keyword in node.keywords):
+        if isinstance(node, ast.Call):
             match node.func, node.args:
                 case ((ast.Name(id=word) | ast.Attribute(attr=word)), [ast.Constant(value=str() as name), *_]):
                     if word in WORDS:
-                        yield name
+                        yield name, not any(keyword.arg == "entity" for keyword in node.keywords)
 
 
 def _parsed(function: Callable[..., Any]) -> ast.AST:
