@@ -4,8 +4,8 @@ It is small enough to look at every interleaving, and written apart from the eng
 row that was written is locked until the commit; what was written is seen by others after it; a crash undoes it.
 
 One run goes through `names`: it waits for a signal of the first name, then of the second, and is done. Two workers, two
-deliverers, hints that are doubled or lost, claims that end under workers that are alive, commits whose answer is lost, a person who
-cancels, pauses and resumes.
+deliverers, hints that are doubled or lost, claims that end under workers that are alive, commits whose answer is
+lost, a person who cancels, pauses and resumes.
 """
 
 from collections.abc import Iterator
@@ -335,8 +335,8 @@ def _stored(model: Model, state: State, index: int, worker: Worker) -> Next:
 
 def _woken(state: State, signal: int, place: int) -> Next:
     """The run consumes a signal and is ready; its hint may be lost."""
-    stirred = state.run.status == PAUSED
-    run = state.run._replace(status=READY, consumed=(*state.run.consumed, signal), place=place, held="", stirred=stirred)
+    stirred, consumed = state.run.status == PAUSED, (*state.run.consumed, signal)
+    run = state.run._replace(status=READY, consumed=consumed, place=place, held="", stirred=stirred)
     yield state._replace(run=run, hints=min(state.hints + 1, 2))
     yield state._replace(run=run)
 
