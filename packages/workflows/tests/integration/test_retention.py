@@ -251,7 +251,7 @@ def test_many_are_deleted_in_batches(clock: StillClock, queue: Heap) -> None:
     clock.advance(days=31)
 
     assert cleanup()["runs"] == 1_201
-    assert cleanup() == {"runs": 0, "keys": 0, "signals": 0, "attempts": 0, "channels": 0}
+    assert cleanup() == {"runs": 0, "keys": 0, "signals": 0, "attempts": 0, "channels": 0, "lost": 0}
 
 
 def test_it_is_reached_by_the_port_and_by_a_command(
@@ -264,7 +264,7 @@ def test_it_is_reached_by_the_port_and_by_a_command(
     assert wiring.upkeep.clean_up()["runs"] == 1
     call_command("workflow_cleanup")
 
-    assert capsys.readouterr().out == "runs: 0, keys: 0, signals: 0, attempts: 0, channels: 0\n"
+    assert capsys.readouterr().out == "runs: 0, keys: 0, signals: 0, attempts: 0, channels: 0, lost: 0\n"
 
 
 def test_time_is_that_of_the_engine_or_the_one_given(clock: StillClock, queue: Heap) -> None:

@@ -13,6 +13,7 @@ from django.db import connections, transaction
 from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 
 from automation.workflows.conf import database_alias, setting
+from automation.workflows.lost_children import tell_of_lost_children
 from automation.workflows.models import (
     SignalAddress,
     SignalChannel,
@@ -34,6 +35,7 @@ _BATCH = 500
 def cleanup(now: datetime | None = None, *, using: str | None = None) -> Mapping[str, int]:
     """Delete what has been kept long enough, in short transactions; return how much, by kind.
 
+    `lost` counts children that somebody else deleted, of which their parents were told.
     Safe to call twice, side by side, and to interrupt: each batch stands for itself.
     """
     alias = using or database_alias()
@@ -44,6 +46,7 @@ def cleanup(now: datetime | None = None, *, using: str | None = None) -> Mapping
         "signals": _in_batches(alias, lambda: _delete_signals(alias, time)),
         "attempts": sum(_trim_history(alias, run_id) for run_id in _overgrown(alias)),
         "channels": _in_batches(alias, lambda: _delete_channels(alias)),
+        "lost": tell_of_lost_children(alias, time),
     }
 
 

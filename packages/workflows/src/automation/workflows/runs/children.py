@@ -23,6 +23,7 @@ __all__ = [
     "ended_signal",
     "expecting",
     "join",
+    "lost_end",
 ]
 
 CHILDREN_PREFIX = "children:"
@@ -59,6 +60,17 @@ def ended_signal(child: Run, revision: int, result: JsonObject | None, now: date
             "error": child.error.partition("\n")[0],
         },
         run_id=child.parent_id,
+        sent_at=now,
+    )
+
+
+def lost_end(parent: Run, child_id: UUID, error: str, now: datetime) -> Signal:
+    """Return what a parent is told of a child that cannot tell it itself any more: it counts as failed."""
+    return Signal(
+        id=uuid5(child_id, "lost"),
+        name=children_signal(parent.id, parent.visit),
+        payload={"id": str(child_id), "name": "", "status": "failed", "result": None, "error": error},
+        run_id=parent.id,
         sent_at=now,
     )
 
