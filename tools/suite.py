@@ -38,6 +38,7 @@ THOROUGH = {
     "clusters:test_piling_up.py": SERVERS,
     "clusters:test_redis.py": DATABASES,
     "docs:test_start.py": DATABASES,
+    "events:integration/test_errors.py": ("mariadb",),
     "guide:test_newcomer_in_any_order.py": DATABASES,
     "testing:integration/test_crashes.py": SERVERS,
     "workflows:integration/test_barriers.py": ("mariadb",),
