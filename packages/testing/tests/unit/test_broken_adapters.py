@@ -1,173 +1,100 @@
-"""The contracts can fail: an adapter that breaks one guarantee fails the tests of that guarantee, and no others."""
+"""The contracts can fail: an adapter that breaks one guarantee fails the tests of that guarantee, and no others.
 
-import re
-import subprocess
-import sys
-from pathlib import Path
+What is broken is in tests/broken, each with the claims that it must fail. It is run in this process: pytest within
+pytest takes minutes for so many.
+"""
 
-import pytest
-
-ADAPTERS = '''
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+import inspect
+import logging
 
 import pytest
 
-from automation.testing import FakeClock, FakeExecutor
-from automation.testing.contracts import DispatcherContract, StorageContract
-from automation.workflows.errors import StaleRun
-from automation.workflows.memory import MemoryStorage
+from automation.events.ports import wiring
+from automation.testing.contracts import DispatcherContract, StorageContract, mailbox, transactions
+from automation.testing.contracts.dispatcher import RecordingProcessor
+from tests.broken import dispatchers, storages
+from tests.broken.telling import claims_of, failed_claims
 
-
-class Intact(StorageContract):
-    storage_class = MemoryStorage
-
-    def make_storage(self):
-        return self.storage_class()
-
-    def attempts_of(self, storage, run_id):
-        return storage.attempts(run_id)
-
-
-class TestIntact(Intact):
-    pass
-
-
-class WithoutRollback(MemoryStorage):
-    @contextmanager
-    def transaction(self):
-        raised = None
-        with super().transaction():
-            try:
-                yield
-            except Exception as error:
-                raised = error
-        if raised is not None:
-            raise raised
-
-
-class TestWithoutRollback(Intact):
-    storage_class = WithoutRollback
-
-
-class LastWriteWins(MemoryStorage):
-    def apply(self, transitions):
-        with suppress(StaleRun):
-            super().apply(transitions)
-
-
-class TestLastWriteWins(Intact):
-    storage_class = LastWriteWins
-
-
-class WithoutKeys(MemoryStorage):
-    def _stored(self, open_, run):
-        return None
-
-
-class TestWithoutKeys(Intact):
-    storage_class = WithoutKeys
-
-
-class LastInFirstOut(MemoryStorage):
-    @property
-    def mailbox(self):
-        return Reversed(super().mailbox)
-
-
-class Reversed:
-    def __init__(self, mailbox):
-        self._mailbox = mailbox
-
-    def __getattr__(self, name):
-        return getattr(self._mailbox, name)
-
-    def undelivered(self, limit, *, name=None):
-        return self._mailbox.undelivered(limit, name=name)[::-1]
-
-
-class TestLastInFirstOut(Intact):
-    storage_class = LastInFirstOut
-
-
-class TestForgetful(Intact):
-    def clean_up(self, storage, now):
-        for table in (storage._tables.signals, storage._tables.undelivered, storage._tables._placed):
-            table.clear()
-        return True
-
-
-class TestWithoutHistory(Intact):
-    def attempts_of(self, storage, run_id):
-        return []
-
-
-class InTheFake(DispatcherContract):
-    @pytest.fixture(autouse=True)
-    def _clock(self):
-        with FakeClock() as self.clock:
-            yield
-
-    def make_dispatcher(self):
-        return FakeExecutor()
-
-    def work_off(self, queue):
-        queue.run_until_idle()
-
-    def pass_time(self, queue, by):
-        self.clock.advance(by)
-
-
-class TestPunctual(InTheFake):
-    pass
-
-
-class Hasty(FakeExecutor):
-    def hint(self, at, *, using):
-        super().hint(datetime.now(UTC), using=using)
-
-
-class TestHasty(InTheFake):
-    def make_dispatcher(self):
-        return Hasty()
-'''
-
-CLAIMS = {
-    "a_transaction_that_raises_leaves_nothing": {"WithoutRollback"},
-    "a_stale_move_changes_nothing": {"LastWriteWins"},
-    "a_taken_key_gives_the_run_that_has_it": {"WithoutKeys"},
-    "undelivered_signals_come_in_the_order_of_sending": {"LastInFirstOut"},
-    "what_is_undelivered_is_kept": {"Forgetful"},
-    "what_is_addressed_to_a_run_that_lives_is_kept": {"Forgetful"},
-    "attempts_are_history": {"WithoutHistory"},
-    "a_hint_is_never_early": {"Hasty"},
+SLOW = {
+    claim
+    for claim in claims_of(StorageContract)
+    if any(each in inspect.getsource(getattr(StorageContract, f"test_{claim}")) for each in ("self.beside", "_A_LOOK"))
+} | {
+    "a_thousand_runs_are_inserted_at_once",
+    "a_wait_does_not_get_a_signal_that_the_run_has_consumed",
+    "both_sides_agree_with_the_guards_of_a_wait",
+    "both_sides_agree_with_the_rule_for_waits",
+    "many_moves_are_stored_at_once_each_as_it_says",
+    "many_occurrences_are_withdrawn_at_once",
+    "many_occurrences_move_at_once_each_to_its_own_date",
+    "one_stale_move_undoes_the_whole_call",
+    "what_has_ended_costs_a_lookup_nothing",
 }
-"""Tests of the contracts, each with the adapters above that must fail it; the others pass it, or skip it."""
+"""Claims with threads or with crowds: run for those adapters alone that must fail them, and for those that must not."""
+
+INTACT = {
+    "plain": storages.Intact,
+    "counting": storages.Counting,
+    "measured": storages.Measured,
+    "tidying": storages.Tidying,
+}
 
 
-@pytest.fixture(scope="module")
-def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Return which adapters failed each of the claims."""
-    folder: Path = tmp_path_factory.mktemp("adapters")
-    (folder / "test_adapters.py").write_text(ADAPTERS)
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    options = ("-p", "no:django", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "-W", "error")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *options, "-rf", "--tb=no", "-k", " or ".join(CLAIMS)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch):
+    """What is blocked by a lock is looked at for long: on a busy machine a thread that is not blocked may be late."""
+    for module in (mailbox, transactions):
+        monkeypatch.setattr(module, "_A_LOOK_SECONDS", 5.0)
+    monkeypatch.setattr(logging.getLogger("automation.workflows"), "disabled", True)
+
+
+@pytest.mark.parametrize("name", storages.BROKEN)
+def test_a_broken_storage_fails_the_claims_of_what_it_breaks_and_no_others(name: str):
+    contract, expected = storages.BROKEN[name]
+    claims = [claim for claim in claims_of(StorageContract) if claim not in SLOW or claim in expected]
+
+    assert failed_claims(contract, claims, lambda subject: {"storage": subject.make_storage()}) == expected
+
+
+@pytest.mark.parametrize("name", INTACT)
+def test_a_storage_that_is_not_broken_fails_nothing(name: str, monkeypatch: pytest.MonkeyPatch):
+    for module in (mailbox, transactions):
+        monkeypatch.setattr(module, "_A_LOOK_SECONDS", 0.05)
+
+    failed = failed_claims(
+        INTACT[name], claims_of(StorageContract), lambda subject: {"storage": subject.make_storage()}
     )
-    assert done.returncode == 1, done.stdout + done.stderr
-    found: dict[str, set[str]] = {}
-    for adapter, claim in re.findall(r"^FAILED test_adapters\.py::Test(\w+)::test_(\w+)", done.stdout, re.MULTILINE):
-        found.setdefault(claim, set()).add(adapter)
-    return found
+
+    assert failed == frozenset()
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
-def test_an_adapter_that_breaks_a_guarantee_fails_its_test_and_no_other_adapter_does(
-    failed: dict[str, set[str]], claim: str
-):
-    assert failed.get(claim) == CLAIMS[claim]
+class TestDispatchers:
+    @pytest.fixture
+    def fixtures(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+        """What the tests of the contract ask for."""
+
+        def make(subject: DispatcherContract):
+            caplog.clear()
+            monkeypatch.setattr(wiring, "processor", RecordingProcessor())
+            return {"processor": wiring.processor, "dispatcher": subject.make_dispatcher(), "caplog": caplog}
+
+        return make
+
+    @pytest.mark.parametrize("name", dispatchers.BROKEN)
+    def test_a_broken_one_fails_the_claims_of_what_it_breaks_and_no_others(self, fixtures, name: str):
+        contract, expected = dispatchers.BROKEN[name]
+
+        assert failed_claims(contract, claims_of(DispatcherContract), fixtures) == expected
+
+    def test_one_that_is_not_broken_fails_nothing(self, fixtures):
+        assert failed_claims(dispatchers.IntactQueue, claims_of(DispatcherContract), fixtures) == frozenset()
+
+
+@pytest.mark.parametrize(("contract", "broken"), [(StorageContract, storages), (DispatcherContract, dispatchers)])
+def test_every_claim_has_an_adapter_that_fails_it(contract: type, broken):
+    claims = set(claims_of(contract))
+    failed = {claim for _, expected in broken.BROKEN.values() for claim in expected}
+
+    assert sorted(claims - failed) == [], "Give each of these an adapter in tests/broken that breaks it."
+    assert sorted(failed - claims) == [], "There are no such claims (any more)."
+    assert [name for name, (_, expected) in broken.BROKEN.items() if not expected] == []

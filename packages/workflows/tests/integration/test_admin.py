@@ -158,7 +158,7 @@ def test_long_lines_of_the_page_are_wrapped_by_a_file_of_styles(queue: Heap) -> 
     (found,) = finders.find(name, find_all=True)
     styles = Path(found).read_text()
     for field in ("timeline", "context", "failure"):
-        (inside,) = re.findall(rf'(?s)field-{field}\b.*?</pre>', page)
+        (inside,) = re.findall(rf"(?s)field-{field}\b.*?</pre>", page)
         assert "<pre>" in inside
         assert f".field-{field} pre" in styles
     assert "white-space: pre-wrap;" in styles

@@ -31,6 +31,55 @@ def closing_connections(action: Callable[[], Any]) -> Callable[[], Any]:
     return act
 
 
+def instructions(lookup: Callable[[], object]) -> int:
+    """SQLite counts what it executes; each row that it looks at takes some."""
+    counted: list[None] = []
+
+    def note() -> int:
+        counted.append(None)
+        return 0
+
+    connection.connection.set_progress_handler(note, 1)
+    try:
+        lookup()
+    finally:
+        connection.connection.set_progress_handler(None, 1)
+    return len(counted)
+
+
+def tuples(lookup: Callable[[], object]) -> int:
+    """PostgreSQL counts the rows that scans read and indexes fetch. Few rows it would always read all."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+
+        def read() -> int:
+            cursor.execute("SELECT sum(seq_tup_read) + sum(coalesce(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables")
+            return int(cursor.fetchone()[0])
+
+        return _difference(read, lookup)
+
+
+def handled(lookup: Callable[[], object]) -> int:
+    """MariaDB and MySQL count what the session reads from its tables, row by row."""
+    with connection.cursor() as cursor:
+
+        def read() -> int:
+            cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+            # What SHOW itself reads counts too, and is always the same.
+            return sum(int(number) for _, number in cursor.fetchall())
+
+        return _difference(read, lookup)
+
+
+def _difference(read: Callable[[], int], lookup: Callable[[], object]) -> int:
+    before = read()
+    lookup()
+    return read() - before
+
+
+_EFFORTS = {"sqlite": instructions, "postgresql": tuples, "mysql": handled}
+
+
 @pytest.mark.django_db(transaction=True, available_apps=["automation.workflows"])
 class TestDjangoStorage(StorageContract):
     """Every claim of the contract, with real commits."""
@@ -53,6 +102,9 @@ class TestDjangoStorage(StorageContract):
 
     def statements(self, storage: Storage) -> AbstractContextManager[Sized]:
         return CaptureQueriesContext(connection)
+
+    def effort_of(self, storage: Storage, lookup: Callable[[], object]) -> int:
+        return _EFFORTS[connection.vendor](lookup)
 
     def attempts_of(self, storage: Storage, run_id: UUID) -> Sequence[Attempt]:
         return [

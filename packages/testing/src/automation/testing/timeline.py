@@ -17,9 +17,7 @@ _SHOWN_SIGNALS = 5
 
 def run_story(run: Any) -> str:
     """Return what a run is, why it does not move, each attempt with its time, and what became of signals."""
-    return "\n".join(
-        [_headline(run), *_indented(_standstill(run)), *_indented(_past(run)), *_indented(_signals(run))]
-    )
+    return "\n".join([_headline(run), *_indented(_standstill(run)), *_indented(_past(run)), *_indented(_signals(run))])
 
 
 def _headline(run: Any) -> str:

@@ -50,6 +50,14 @@ class StorageSubject:
         """Return a block that gives as many things as statements are sent inside it; None when there are none."""
         return None
 
+    def effort_of(self, storage: Storage, lookup: Callable[[], object]) -> int | None:
+        """Call `lookup`, inside the transaction that is open, and return how much it looked at: rows read, or what
+        grows with them, such as the instructions of an embedded database.
+
+        Return None when that cannot be told.
+        """
+        return None
+
     @pytest.fixture
     def storage(self) -> Storage:
         """The storage under test."""
