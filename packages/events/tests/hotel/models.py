@@ -357,7 +357,7 @@ class Ward(models.Model):
     everything = models.Manager()
 
     events = [
-        EventDefinition("ward_opened", condition=Q(open=True)),
+        EventDefinition("ward_opened", condition=Q(open=True, opens_at__year__gt=2000)),
         EventDefinition("ward_opens", date_field="opens_at", condition=lambda w: w.open),
     ]
 

@@ -383,9 +383,11 @@ def test_call_that_took_down_every_process_is_told_of_and_logged(clock, settings
 def test_lost_claim_is_told_of_and_logged(failures, caplog, atomic):
     @on_event("reservation_confirmed", name="slow", atomic=atomic)
     def slow(event):
+        note("written")
         EventDelivery.objects.update(claim=uuid4())
 
     confirm()
+    assert entries() == ([] if atomic else ["written"]), "whoever took it over writes it"
     assert failures == [("pending", "ClaimLost", False)]
     assert "took longer than its claim" in caplog.text
 

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from automation.events import muted
 from automation.events.callbacks import on_event, on_event_cancelled
-from automation.events.models import Event, EventStatus
+from automation.events.models import Event, EventDelivery, EventStatus
 from automation.events.services import event_processor
 from tests.counting import counted
 from tests.hotel.models import (
@@ -224,12 +224,22 @@ def test_model_without_a_manager_called_objects_is_like_any_other(clock):
     Ward.everything.filter(pk=ward.pk).update(open=True)
     call_command("sync_events", "hotel.Ward", stdout=StringIO())
     assert Event.objects.for_entity(ward).get(event_name="ward_opened").status == EventStatus.OCCURRED
+    assert [one.is_valid for one in Event.objects.for_entity(ward)] == [True, True]
+    Event.objects.recheck(ward)
+    Event.objects.sync(Ward.everything.all())
+
+    event_processor.process_due_events()
+    Ward.everything.bulk_create([Ward(opens_at=ward.opens_at)])
+    on_event("ward_opens", name="early", offset_minutes=-30)(lambda event: None)
+    event_processor.process_due_events()
+    assert EventDelivery.objects.filter(callback="early").count() == 2, "a deploy is caught up on"
+    call_command("automation_erase", "hotel.Ward", str(ward.pk), stdout=StringIO())
     clock.advance(hours=1)
     assert event_processor.process_due_events()["events_processed"] == 1
     assert [one.entity for one in Event.objects.get_events()] == [ward, ward]
 
-    ward.refresh_from_db()
-    ward.delete()
+    for one in Ward.everything.all():
+        one.delete()
     assert not Event.objects.current().exists()
     clock.advance(days=31)
     event_processor.cleanup_old_events()
