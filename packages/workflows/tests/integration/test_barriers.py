@@ -183,6 +183,7 @@ MEETINGS = {
 AROUND = {
     "ready to raise": (["record"], ["claim", "record", "deliver", "sweep", "cancel", "pause", "send"]),
     "claimed": (["renew"], ["renew", "claim", "sweep", "cancel", "pause", "deliver"]),
+    "claimed, asked to pause": (["resume"], ["renew", "finish late", "cancel", "pause"]),
     "claimed, expired": (["sweep", "renew"], ["renew", "finish late", "sweep", "claim", "cancel", "pause"]),
     "claimed, expired, raises": (["record late"], ["sweep", "renew", "cancel", "pause"]),
     "taken over": (["finish", "claim"], ["renew", "finish late"]),
@@ -252,6 +253,8 @@ def make_scene(state: str, clock: StillClock, queue: Heap, events: ParcelEvents)
         clock.advance(seconds=75 if "expired" in state or "taken" in state else 20)
         if state.startswith("taken over"):
             engine.process_scheduled()
+        elif state.endswith("asked to pause"):
+            engine.pause(run.id)
     elif state.startswith("ready"):
         send_undelivered()
         clock.advance(seconds=20)
@@ -336,6 +339,8 @@ def assert_kept(row: WorkflowRun, results: list[tuple[str, Any]]) -> None:
         assert (row.status, row.pause) == (WorkflowStatus.PAUSED, "person")
     if dict(results).get("renew") is True and dict(results).keys() == {"renew", "sweep"}:
         assert row.lost_claims <= 1, "only what came after the renewed claim's end may take the run away"
+    if "resume" in tried and tried & {"renew", "finish late"}:
+        assert row.status == WorkflowStatus.COMPLETED, "who is resumed goes on to the end"
     if tried <= {"withdraw", "move", "plan"} and "withdraw" in tried:
         assert row.status == WorkflowStatus.CANCELLED
     if tried == {"defer", "turn true"}:
