@@ -19,6 +19,7 @@ from tests.counting import counted
 from tests.hotel.models import (
     Alarm,
     Animal,
+    Annexe,
     Concert,
     Country,
     Document,
@@ -244,6 +245,24 @@ def test_model_without_a_manager_called_objects_is_like_any_other(clock):
     clock.advance(days=31)
     event_processor.cleanup_old_events()
     assert not Event.objects.exists()
+
+
+def test_conditions_on_a_model_without_objects_are_answered_within_the_statement_that_reads(clock):
+    """Refused there, each would be asked by itself, and only the statements would tell."""
+    for hours in (1, 2, 3):
+        Ward.everything.create(open=True, opens_at=clock.now() + timedelta(hours=hours))
+    with counted() as found:
+        assert len(Event.objects.current().get_events()) == 6
+    assert len(found) == 2, found.statements
+
+
+def test_erasing_finds_the_parent_of_a_child_without_objects(clock):
+    annexe = Annexe.everything.create(opens_at=clock.now())
+    event = Event.objects.get(event_name="ward_opens")
+    Event.objects.filter(pk=event.pk).update(error="Jane Doe")
+    call_command("automation_erase", "hotel.Annexe", str(annexe.pk), stdout=StringIO())
+    event.refresh_from_db()
+    assert event.error == ""
 
 
 def test_relation_or_field_called_events_is_left_alone(django_assert_num_queries):
