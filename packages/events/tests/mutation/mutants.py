@@ -128,8 +128,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a callback and its record are two transactions",
         "delivering.py",
-        "        with transaction.atomic(using=using):\n            _run_between_faults",
-        "        with nullcontext():\n            _run_between_faults",
+        "        with transaction.atomic(using=using), noticing_rollbacks(using):\n            _run_between_faults",
+        "        with noticing_rollbacks(using):\n            _run_between_faults",
         DELIVERIES,
     ),
     Mutant(
