@@ -208,7 +208,7 @@ def _start(command: Sequence[str], job: Job, folder: Path) -> "subprocess.Popen[
 def _compiled_once(folder: Path) -> dict[str, str]:
     """Let the processes of a run share what they compile, where PYTHONDONTWRITEBYTECODE keeps it out of the checkout.
 
-    A run starts hundreds, with the clusters and scripts of its tests, and of a short one's time most goes into that.
+    A run starts many, with the clusters and scripts of its tests, and of a short one's time most goes into that.
     """
     if not sys.dont_write_bytecode:
         return {}

@@ -59,7 +59,7 @@ def test_a_second_name_that_is_no_suite_is_refused(capsys: pytest.CaptureFixture
 def test_processes_share_what_they_compile_where_python_is_not_to_write_it_beside_the_sources(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Each of hundreds compiled Django anew, and was at it longer than at its tests."""
+    """Each of many compiled Django anew, which took a second and a half of processor time."""
     monkeypatch.setattr("sys.dont_write_bytecode", True)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     (job, *_) = suite.jobs(["sqlite"], only=["architecture"])

@@ -1,7 +1,7 @@
 """Emptying the tables between tests that commit: by DELETE, and only where something is.
 
 Django's `flush` truncates every table, and then lets each app install again what it had installed. For the handful of
-rows that a test leaves, that takes ten to a hundred times as long as the test.
+rows that a test leaves, that is much work.
 """
 
 from collections.abc import Iterator, Sequence
