@@ -200,6 +200,36 @@ MUTANTS: Sequence[Mutant] = (
         "    if lost.lost_claims > cause.limit + 10 and definition is not None:",
     ),
     Mutant(
+        "a storage that is away for a moment uses up the losses of a run at once",
+        "engine/working.py",
+        "        if not run.lost_claims:\n",
+        "        if run.lost_claims >= 0:\n",
+    ),
+    Mutant(
+        "a run that rests is handed out at once",
+        "runs/decide.py",
+        "run_after=after.next_at if is_held_back else None",
+        "run_after=None",
+    ),
+    Mutant(
+        "a step that cleans up rests as the one that failed would have",
+        "runs/decide.py",
+        "cause.again_at is not None and after.visit == run.visit",
+        "cause.again_at is not None",
+    ),
+    Mutant(
+        "a run rests past its deadline",
+        "runs/failing.py",
+        "next_at=earliest(run, cause.again_at)",
+        "next_at=cause.again_at",
+    ),
+    Mutant(
+        "a dead worker's run rests once more after its claim",
+        "engine/sweeping.py",
+        "cause = causes.Lost(limit=policy.lost_limit, reason=reason, position=position)",
+        "cause = causes.Lost(limit=policy.lost_limit, reason=reason, position=position, again_at=now + policy.rehint)",
+    ),
+    Mutant(
         "the sweep does not rescue lost workers",
         "engine/sweeping.py",
         "            case WorkflowStatus.RUNNING:\n                return self._lost(run)\n",

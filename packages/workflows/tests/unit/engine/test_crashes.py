@@ -23,8 +23,9 @@ from automation.workflows.core import (
 )
 from automation.workflows.engine.faults import POINTS, injected, install
 from automation.workflows.errors import ClaimLost, StaleRun, UsageError
+from automation.workflows.ports import Policy
 from automation.workflows.runs.transition import Transition
-from automation.workflows.runs.values import AttemptOutcome, Pause
+from automation.workflows.runs.values import AttemptOutcome, Pause, Run
 from tests.unit.world import World
 
 
@@ -518,6 +519,97 @@ def test_a_storage_that_fails_at_the_commit_gives_the_run_back_counted(
     assert "Refusal: deadlock detected" in world.attempts(run)[0].detail
     world.engine.execute_step(run.id)
     assert world.data(run) == {"seen": ["one", "two"]}
+
+
+def refused_at_the_commit(world: World, run: Run) -> None:
+    """Let one attempt run whose result cannot be stored; what is then written of it can."""
+
+    def once() -> None:
+        install("finish.before_commit", lambda: None)
+        raise Refusal("deadlock detected")
+
+    with injected("finish.before_commit", once):
+        world.engine.execute_step(run.id)
+
+
+def test_a_storage_that_goes_on_failing_is_given_more_time_each_time(world: World) -> None:
+    """Nothing, then 15, 30 and 60 s, each with up to half as much again, but no more than the claim's 70 s."""
+    queue = world.with_queue()
+    two_steps(world)
+    run = world.engine.start("two")
+    queue.given.clear()
+    refused_at_the_commit(world, run)
+    assert queue.given == [(run.id, None)]
+
+    for number, (least, most) in enumerate([(15, 22.5), (30, 45), (60, 70)], 3):
+        refused_at_the_commit(world, run)
+        stored, (_, again_at) = world.stored(run), queue.given[-1]
+        assert again_at is not None
+        assert least <= (again_at - world.clock.at).total_seconds() <= most
+        assert (stored.status, stored.next_at) == (WorkflowStatus.READY, again_at)
+        at = f"{again_at:%Y-%m-%d %H:%M:%S} UTC"
+        reason = "its result could not be stored: Refusal: deadlock detected"
+        assert stored.why == f"attempt {number} at {at}, after {reason}"
+        world.clock.at = again_at
+
+    refused_at_the_commit(world, run)
+    assert world.status(run) is WorkflowStatus.FAILED
+    assert "came to no end 5 times; the last time: its result could not be stored" in world.stored(run).error
+
+
+def test_a_run_that_rests_after_failures_of_its_storage_is_found_by_the_sweep(world: World) -> None:
+    queue = world.with_queue(horizon=timedelta(0))
+    two_steps(world)
+    run = world.engine.start("two")
+    for _ in range(2):
+        refused_at_the_commit(world, run)
+    queue.given.clear()
+
+    world.advance(seconds=14)
+    assert queue.given == [], "not before its time"
+    world.advance(seconds=9)
+    assert queue.given == [(run.id, None)]
+    world.engine.execute_step(run.id)
+
+    assert world.data(run) == {"seen": ["one", "two"]}
+
+
+def test_a_pause_after_failures_of_the_storage_is_no_longer_than_the_steps_claim(world: World) -> None:
+    world.set_policy(Policy(step_timeout=timedelta(seconds=2), claim_margin=timedelta(seconds=1)))
+    queue = world.with_queue()
+    two_steps(world)
+    run = world.engine.start("two")
+    for _ in range(2):
+        refused_at_the_commit(world, run)
+
+    assert queue.given[-1] == (run.id, world.clock.at + timedelta(seconds=3))
+
+
+def test_storages_that_fail_for_a_herd_of_runs_do_not_meet_it_again_at_one_moment(world: World) -> None:
+    queue = world.with_queue()
+    two_steps(world)
+    runs = [world.engine.start("two") for _ in range(20)]
+    for run in runs:
+        for _ in range(2):
+            refused_at_the_commit(world, run)
+
+    assert len({again_at for _, again_at in queue.given if again_at is not None}) == len(runs)
+
+
+def test_a_run_that_lost_two_workers_is_given_to_the_next_at_once(world: World) -> None:
+    """Their claims were pause enough, and recovery has its bound."""
+    queue = world.with_queue()
+    two_steps(world)
+    run = world.engine.start("two")
+    for _ in range(2):
+        with injected("step.before_body", die), pytest.raises(Killed):
+            world.engine.execute_step(run.id)
+        queue.given.clear()
+        world.advance(seconds=71)
+
+    stored = world.stored(run)
+    assert (stored.lost_claims, stored.why) == (2, "ready for a worker")
+    assert queue.given == [(run.id, None)]
 
 
 def test_a_commit_whose_answer_was_lost_is_found_by_reading(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

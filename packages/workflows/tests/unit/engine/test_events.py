@@ -503,6 +503,33 @@ def test_a_database_that_fails_while_the_event_is_read_costs_time_alone(world: W
     assert [outcome for _, outcome in world.history(run)] == ["lost", "complete"]
 
 
+def test_a_database_of_events_that_is_away_for_a_minute_fails_no_start(world: World, events: Events) -> None:
+    queue = world.with_queue()
+    reminder()
+    now = occurrence(START)
+    events.put(now, occurred=True)
+    real = events.snapshot
+
+    def away(occurrence_id: str) -> Snapshot | None:
+        if world.clock.at < START + timedelta(minutes=1):
+            raise OSError("connection refused")
+        return real(occurrence_id)
+
+    events.snapshot = away  # type: ignore[method-assign]
+    world.engine.occurred([now])
+    for _ in range(160):
+        due = [hint for hint in queue.given if hint[1] is None or hint[1] <= world.clock.at]
+        queue.given = [hint for hint in queue.given if hint not in due]
+        for run_id, _ in due:
+            world.engine.execute_step(run_id)
+        world.clock.at += timedelta(seconds=1)
+
+    run = the_run(world)
+    assert run.status is WorkflowStatus.COMPLETED
+    assert [outcome for _, outcome in world.history(run)][-1] == "complete"
+    assert {outcome for _, outcome in world.history(run)[:-1]} == {"lost"}
+
+
 def test_a_start_by_an_event_without_a_bridge_fails_visibly(world: World, events: Events) -> None:
     world.with_queue()
     reminder()

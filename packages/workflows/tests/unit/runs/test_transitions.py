@@ -9,9 +9,10 @@ import pytest
 
 from automation.workflows.authoring.results import StepResult
 from automation.workflows.errors import IllegalTransition
+from automation.workflows.runs import causes
 from automation.workflows.runs.causes import Cause, Raised, Returned
 from automation.workflows.runs.decide import decide
-from automation.workflows.runs.transition import Transition
+from automation.workflows.runs.transition import Enqueue, Transition
 from automation.workflows.runs.transitions import TRANSITIONS, check_transition, next_statuses
 from automation.workflows.runs.values import Run, WorkflowStatus
 from automation.workflows.runs.visits import GRACE
@@ -90,6 +91,34 @@ def _all(status: WorkflowStatus, cause: str) -> list[Transition]:
         for workflow in (definition(), definition(on_fail="undo"))
         for started in ((child(),), ())
     ]
+
+
+def test_a_lost_run_is_ready_at_once_or_when_its_cause_says() -> None:
+    held = before(WorkflowStatus.RUNNING, "Lost")
+    lost = causes.Lost(limit=5, reason="gone", position=11)
+    later = replace(lost, again_at=LATER)
+
+    at_once, in_a_while = (decide(held, cause, definition(), NOW) for cause in (lost, later))
+
+    assert (at_once.after.status, at_once.after.next_at) == (WorkflowStatus.READY, NOW + GRACE)
+    assert at_once.effects == (Enqueue(run_id=held.id),)
+    assert (in_a_while.after.status, in_a_while.after.next_at) == (WorkflowStatus.READY, LATER)
+    assert in_a_while.effects == (Enqueue(run_id=held.id, run_after=LATER),)
+    assert in_a_while.after.why == "attempt 2 at 2030-01-07 10:00:00 UTC, after gone"
+
+
+def test_a_lost_run_rests_no_longer_than_its_workflows_deadline_and_its_on_fail_step_not_at_all() -> None:
+    soon = NOW + timedelta(seconds=1)
+    lost = causes.Lost(limit=5, reason="gone", position=11, again_at=LATER)
+    dated = replace(before(WorkflowStatus.RUNNING, "Lost"), deadline_at=soon)
+    worn = replace(before(WorkflowStatus.RUNNING, "Lost"), lost_claims=4)
+
+    rests = decide(dated, lost, definition(), NOW)
+    fails = decide(worn, lost, definition(on_fail="undo"), NOW)
+
+    assert (rests.after.next_at, rests.effects) == (soon, (Enqueue(run_id=dated.id, run_after=soon),))
+    assert (fails.after.current_step, fails.after.next_at) == ("undo", NOW + GRACE)
+    assert fails.effects == (Enqueue(run_id=worn.id),)
 
 
 def test_a_refusal_says_which_run_what_and_what_can() -> None:

@@ -2,13 +2,14 @@
 
 import logging
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 from automation.workflows.authoring.context import scope_variable
 from automation.workflows.authoring.contexts import load
 from automation.workflows.authoring.payloads import JsonObject
+from automation.workflows.authoring.retry import Retry
 from automation.workflows.engine.beginning import Begun, NotBegun, begin, look
 from automation.workflows.engine.buffer import Buffer
 from automation.workflows.engine.claiming import Claim, Claimer, claim_length
@@ -27,6 +28,10 @@ from automation.workflows.runs.visits import idempotency_key
 __all__ = ["Worker"]
 
 logger = logging.getLogger("automation.workflows")
+
+FIRST_PAUSE = timedelta(seconds=15)
+"""How long a run rests when its storage fails for the second time in one visit; then twice as long, and so on. With the
+usual limit of five it has nearly two minutes before it fails: a database that is restarted is back by then."""
 
 
 class Worker:
@@ -220,6 +225,7 @@ class Worker:
             limit=policy.lost_limit,
             reason=bounded(f"its result could not be stored: {summarise(error)}", policy.error_length, policy.redact),
             position=self._runtime.mailbox.position(),
+            again_at=self._again_at(claim, stored),
         )
         try:
             with self._runtime.storage.transaction():
@@ -227,6 +233,19 @@ class Worker:
         except ClaimLost as lost:
             logger.info("%s", lost, extra={"run_id": str(claim.run.id)})
         return None
+
+    def _again_at(self, claim: Claim, run: Run) -> datetime | None:
+        """Return when a run goes on whose storage has just failed: at once the first time, then later each time.
+
+        A dead worker is missed only when its claim ends, which is pause enough. A storage that fails says so at once,
+        and would use up all the losses that a run is allowed while it is away for a moment. The pause is no longer than
+        a claim: whatever fails, a run recovers as soon as it would from a dead worker.
+        """
+        if not run.lost_claims:
+            return None
+        longest = claim_length(self._runtime, claim.step)
+        pauses = Retry(base_delay=FIRST_PAUSE, max_delay=longest, jitter=0.5)
+        return self._runtime.now() + pauses.delay(run.lost_claims, _chance(run))
 
 
 class _Attempt:
@@ -250,4 +269,4 @@ class _Attempt:
 
 def _chance(run: Run) -> float:
     """Return a number in [0, 1) that differs between runs and attempts, and is the same when computed again."""
-    return UUID(idempotency_key(run.id, run.visit * 1000 + run.attempt)).int / 2**128
+    return UUID(idempotency_key(run.id, run.visit * 1000 + run.attempt + run.lost_claims)).int / 2**128

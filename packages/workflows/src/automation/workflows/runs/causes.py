@@ -182,6 +182,8 @@ class Lost:
     """The run fails when it loses this many workers in one visit."""
     reason: str
     position: int
+    again_at: datetime | None = None
+    """When the next worker may take it; None: at once."""
 
     name = "Lost"
 

@@ -256,7 +256,8 @@ def _owed(run: Run, after: Run, cause: Cause, now: datetime) -> tuple[Effect, ..
     elif isinstance(cause, causes.Missing | causes.Postponed):
         pass
     elif after.status is WorkflowStatus.READY:
-        effects.append(Enqueue(run_id=run.id))
+        is_held_back = isinstance(cause, causes.Lost) and cause.again_at is not None and after.visit == run.visit
+        effects.append(Enqueue(run_id=run.id, run_after=after.next_at if is_held_back else None))
     elif after.status is WorkflowStatus.WAITING and after.next_at is not None:
         effects.append(Enqueue(run_id=run.id, run_after=after.next_at))
     return tuple(effects)

@@ -36,9 +36,13 @@ def raised(run: Run, cause: causes.Raised, definition: WorkflowDefinition | None
 
 
 def lost(run: Run, cause: causes.Lost, definition: WorkflowDefinition | None, now: datetime) -> Move:
-    """Give the run to another worker, or fail when it has lost too many."""
+    """Give the run to another worker, now or in a while, or fail when it has lost too many."""
     lost = replace(run, lost_claims=run.lost_claims + 1, claim_expires_at=None)
     if lost.lost_claims >= cause.limit and definition is not None:
         error = f"Step {run.current_step!r} came to no end {lost.lost_claims} times; the last time: {cause.reason}"
         return failed(lost, error, definition, now, cause.position)
-    return ready(lost, now)
+    after, effects = ready(lost, now)
+    if cause.again_at is None:
+        return after, effects
+    why = f"attempt {lost.attempt + lost.lost_claims + 1} at {clock_text(cause.again_at)}, after {cause.reason}"
+    return replace(after, next_at=earliest(run, cause.again_at), why=why), effects
