@@ -1,12 +1,11 @@
 """A dispatcher in memory that keeps its contract, and others that are each broken in one way."""
 
-import logging
 from contextlib import contextmanager
 from datetime import timedelta
 
 from automation.events.ports import wiring
 from automation.testing.contracts import DispatcherContract
-from automation.testing.contracts.builders import NOW
+from tests.broken.messages import InMemory, Messages
 from tests.broken.telling import Broken, breaks
 
 __all__ = ["BROKEN", "IntactQueue"]
@@ -14,17 +13,8 @@ __all__ = ["BROKEN", "IntactQueue"]
 BROKEN: Broken = {}
 
 
-class Queue:
-    """Messages with their times; a clock and a transaction of its own."""
-
-    horizon = timedelta(minutes=8)
-
-    def __init__(self):
-        self.now = NOW
-        self.is_down = False
-        self.queued = []
-        self.uncommitted = None
-        self.gathered = None
+class Queue(Messages):
+    """Event work as it should be sent and done."""
 
     def deliver(self, delivery_ids, *, using):
         for delivery_id in delivery_ids:
@@ -33,47 +23,6 @@ class Queue:
     def hint(self, at, *, using):
         self.send({"using": using, "at": at})
 
-    def send(self, message):
-        for waiting in (self.gathered, self.uncommitted):
-            if waiting is not None:
-                waiting.append(message)
-                return
-        self.put(message)
-
-    def put(self, message):
-        if self.is_down:
-            logging.getLogger("queue").error("not sent: %s", message)
-        else:
-            self.queued.append(message)
-
-    @contextmanager
-    def transaction(self):
-        self.uncommitted = []
-        try:
-            yield
-            messages = self.uncommitted
-        finally:
-            self.uncommitted = None
-        for message in messages:
-            self.put(message)
-
-    @contextmanager
-    def together(self):
-        self.gathered = []
-        try:
-            yield
-            messages = self.gathered
-        finally:
-            self.gathered = None
-        for message in messages:
-            self.send(message)
-
-    def work_off(self):
-        due = [message for message in self.queued if message["at"] <= self.now]
-        self.queued = [message for message in self.queued if message["at"] > self.now]
-        for message in due:
-            self.work(message)
-
     def work(self, message):
         if "id" in message:
             wiring.processor.deliver([message["id"]], using=message["using"])
@@ -81,36 +30,13 @@ class Queue:
             wiring.processor.process_due_events()
 
 
-class IntactQueue(DispatcherContract):
+class IntactQueue(InMemory, DispatcherContract):
     """The queue as it is; what is broken says in `queue_class` how."""
 
     queue_class = Queue
 
     def make_dispatcher(self):
-        self.made = self.queue_class()
-        return self.made
-
-    def transaction(self):
-        return self.made.transaction()
-
-    def work_off(self, queue):
-        queue.work_off()
-
-    def pass_time(self, queue, by):
-        queue.now += by
-
-    def now(self):
-        return self.made.now
-
-    def messages(self, queue):
-        return queue.queued
-
-    @contextmanager
-    def broken_transport(self, queue):
-        queue.is_down = True
-        yield
-        # The transaction inside has ended by now.
-        queue.is_down = False
+        return self.make()
 
 
 def queue(*claims: str):

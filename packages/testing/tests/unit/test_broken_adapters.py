@@ -10,9 +10,11 @@ import logging
 import pytest
 
 from automation.events.ports import wiring
-from automation.testing.contracts import DispatcherContract, StorageContract, mailbox, transactions
+from automation.testing.contracts import DispatcherContract, ExecutorContract, StorageContract, mailbox, transactions
 from automation.testing.contracts.dispatcher import RecordingProcessor
-from tests.broken import dispatchers, storages
+from automation.testing.contracts.executor import RecordingWorker
+from automation.workflows import ports as workflows
+from tests.broken import dispatchers, executors, storages
 from tests.broken.telling import claims_of, failed_claims
 
 SLOW = {
@@ -90,7 +92,31 @@ class TestDispatchers:
         assert failed_claims(dispatchers.IntactQueue, claims_of(DispatcherContract), fixtures) == frozenset()
 
 
-@pytest.mark.parametrize(("contract", "broken"), [(StorageContract, storages), (DispatcherContract, dispatchers)])
+class TestExecutors:
+    @pytest.fixture
+    def fixtures(self, monkeypatch: pytest.MonkeyPatch):
+        """What the tests of the contract ask for."""
+
+        def make(subject: ExecutorContract):
+            monkeypatch.setattr(workflows.wiring, "worker", RecordingWorker())
+            return {"worker": workflows.wiring.worker, "executor": subject.make_executor()}
+
+        return make
+
+    @pytest.mark.parametrize("name", executors.BROKEN)
+    def test_a_broken_one_fails_the_claims_of_what_it_breaks_and_no_others(self, fixtures, name: str):
+        contract, expected = executors.BROKEN[name]
+
+        assert failed_claims(contract, claims_of(ExecutorContract), fixtures) == expected
+
+    def test_one_that_is_not_broken_fails_nothing(self, fixtures):
+        assert failed_claims(executors.IntactQueue, claims_of(ExecutorContract), fixtures) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("contract", "broken"),
+    [(StorageContract, storages), (DispatcherContract, dispatchers), (ExecutorContract, executors)],
+)
 def test_every_claim_has_an_adapter_that_fails_it(contract: type, broken):
     claims = set(claims_of(contract))
     failed = {claim for _, expected in broken.BROKEN.values() for claim in expected}
