@@ -95,6 +95,14 @@ def test_failed_delivery_hints_its_next_try(dispatcher, clock):
     assert dispatcher.hints == [EventDelivery.objects.get().next_at]
 
 
+def test_what_the_time_after_a_commit_did_not_suffice_for_is_hinted(dispatcher, clock):
+    on_event("reservation_confirmed", name="a")(lambda event: clock.advance(seconds=3))
+    on_event("reservation_confirmed", name="b")(lambda event: None)
+    Reservation.objects.create(status="confirmed")
+    assert EventDelivery.objects.get(callback="b").status == "pending"
+    assert dispatcher.hints == [clock.now()]
+
+
 def test_scheduled_event_that_a_save_makes_due_is_hinted_not_run(dispatcher, clock):
     reservation = Reservation.objects.create(checkin_at=clock.now())
     event_processor.process_due_events()

@@ -117,6 +117,9 @@ def _do(work: _Work, *, out_of_time: Callable[[], bool]) -> None:
     from automation.events.delivering import deliver, load
     from automation.events.occurring import occur
 
+    if not (work.events or work.deliveries):
+        return
+
     def stop() -> bool:
         return bool(_local.held) or out_of_time()
 
