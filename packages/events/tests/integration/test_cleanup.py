@@ -97,3 +97,12 @@ def test_call_made_before_an_event_still_ahead_is_remembered_however_old(clock):
     event_processor.process_due_events()
     assert Event.objects.for_entity(reservation).get(event_name="checkin_due").status == "occurred"
     assert Ledger.objects.filter(entry="early").count() == 1
+
+
+def test_marks_of_an_app_that_is_not_installed_stay(clock):
+    """Nobody can tell whether its entities exist; when the app is back they must not occur again."""
+    Reservation.objects.create(status="confirmed")
+    Event.objects.update(entity_type="gone.reservation")
+    clock.advance(days=31)
+    event_processor.cleanup_old_events()
+    assert Event.objects.filter(status="occurred", current_key__isnull=False).count() == 1

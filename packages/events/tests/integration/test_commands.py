@@ -1,15 +1,16 @@
 """The commands that are not about syncing."""
 
+import signal
 import threading
 from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from automation.events.callbacks import on_event
-from automation.events.looping import run_loop
+from automation.events.looping import run_loop, stop_on_signals
 from automation.events.models import Event, EventDelivery
 from automation.events.ports import wiring
 from automation.events.services import event_processor
@@ -57,6 +58,49 @@ def test_loop_goes_on_after_a_failure(error):
     assert calls[0] == 1
     assert 0 < calls[1] <= 2
     assert calls[2:] == [1, 5]
+
+
+@pytest.mark.parametrize(
+    ("due_in", "waited"),
+    [(None, 60), (7, 7), (300, 60), (0, 0.05), (-5, 0.05)],
+    ids=["nothing due", "due before the next look", "due after it", "due now", "held by somebody"],
+)
+def test_loop_sleeps_until_the_next_due_time(clock, due_in, waited):
+    waits = []
+
+    class Counting(threading.Event):
+        def wait(self, timeout=None):
+            waits.append(timeout)
+            self.set()
+
+    moment = None if due_in is None else clock.now() + timedelta(seconds=due_in)
+    run_loop(lambda: None, lambda: moment, stop=Counting(), poll=timedelta(seconds=60))
+    assert waits == [waited]
+
+
+def test_loop_lets_go_of_broken_and_old_connections_before_each_look(monkeypatch):
+    monkeypatch.setattr(connection, "close_if_unusable_or_obsolete", lambda: done.append("let go"))
+    done = []
+    stop = threading.Event()
+
+    def process():
+        done.append("looked")
+        if done.count("looked") == 2:
+            stop.set()
+
+    run_loop(process, lambda: None, stop=stop, poll=timedelta(milliseconds=1))
+    assert done == ["let go", "looked"] * 2
+
+
+def test_first_signal_asks_the_loop_to_stop_and_a_second_interrupt_is_one():
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_signals() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_stop_is_asked_between_two_calls(clock):

@@ -6,19 +6,27 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connections, transaction
+from django.db.models.signals import post_save
 
-from automation.events import databases
+from automation.events import databases, muted
 from automation.events.callbacks import on_event
 from automation.events.declaring import fingerprint
+from automation.events.management.commands import process_events
 from automation.events.models import DeclarationState, Event, EventDelivery
 from automation.events.services import event_processor
 from tests.doubles import RecordingSubscriber, subscribed
-from tests.hotel.models import Badge, Ledger, Plain, Reservation
+from tests.hotel.models import Badge, Ledger, Plain, Reservation, Shift
 from tests.undoing import rolled_back
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
 HOUR = timedelta(hours=1)
+
+
+def run(name, *args, **options):
+    out = StringIO()
+    call_command(name, *args, stdout=out, **options)
+    return out.getvalue()
 
 
 def test_rows_are_written_where_the_entity_is_saved(clock):
@@ -40,6 +48,19 @@ def test_rollback_of_one_database_leaves_the_other(clock):
     assert Event.objects.count() == 2
 
 
+def test_receiver_that_raises_takes_the_row_with_it_where_that_is_saved():
+    def refuse(**_):
+        raise RuntimeError
+
+    post_save.connect(refuse, sender=Reservation)
+    try:
+        with pytest.raises(RuntimeError):
+            Reservation().save(using="other")
+    finally:
+        post_save.disconnect(refuse, sender=Reservation)
+    assert not Reservation.objects.using("other").exists()
+
+
 def test_every_database_with_the_tables_is_polled(clock):
     on_event("checkin_due", name="a")(lambda event: Ledger.objects.using("other").create(entry="a"))
     for alias in ("default", "other"):
@@ -47,6 +68,47 @@ def test_every_database_with_the_tables_is_polled(clock):
     assert event_processor.process_due_events(using="other")["events_processed"] == 1
     assert event_processor.process_due_events()["events_processed"] == 1
     assert Ledger.objects.using("other").count() == 2
+
+
+def test_process_events_keeps_to_the_database_that_is_named(clock):
+    for alias in ("default", "other"):
+        Reservation(status="confirmed", checkin_at=clock.now()).save(using=alias)
+    assert run("process_events", database="other").startswith("1 due, 1 occurred")
+    assert Event.objects.get(event_name="checkin_due").status == "pending"
+
+
+def test_loop_keeps_to_the_database_that_is_named(clock, monkeypatch):
+    woken = []
+
+    def once(process, next_due_at, **_):
+        process()
+        woken.append(next_due_at())
+
+    monkeypatch.setattr(process_events, "run_loop", once)
+    Reservation(status="confirmed", checkin_at=clock.now()).save(using="default")
+    Reservation(status="confirmed", checkin_at=clock.now() + HOUR).save(using="other")
+    run("process_events", "--loop", database="other")
+    assert Event.objects.get(event_name="checkin_due").status == "pending"
+    assert woken == [clock.now() + HOUR]
+
+
+def test_cleaning_up_keeps_to_the_database_that_is_named(clock):
+    for alias in ("default", "other"):
+        reservation = Reservation(status="confirmed")
+        reservation.save(using=alias)
+        reservation.delete(using=alias)
+    clock.advance(days=31)
+    assert "2 old events deleted" in run("process_events", "--cleanup", database="other")
+    assert Event.objects.count() == 2
+
+
+def test_sync_events_keeps_to_the_database_that_is_named(clock):
+    with muted():
+        for alias in ("default", "other"):
+            Reservation(checkin_at=clock.now() + HOUR).save(using=alias)
+    run("sync_events", database="other")
+    assert Event.objects.using("other").count() == 2
+    assert not Event.objects.exists()
 
 
 def test_databases_may_be_named(clock, settings):
@@ -85,6 +147,16 @@ def test_subscriber_on_another_database_is_told_by_deliveries_in_order(clock):
     of_checkin = [kind for kind, name in told if name == "checkin_due"]
     assert of_checkin == ["armed", "moved", "ended deleted"]
     assert not EventDelivery.objects.exclude(status="delivered").exists()
+
+
+def test_erasing_empties_the_payload_on_its_way_to_another_database(clock):
+    with subscribed(RecordingSubscriber(alias="other")):
+        shift = Shift.objects.create(starts_at=clock.now(), staffed=True)
+        event_processor.process_due_events()
+    carried = EventDelivery.objects.filter(callback="recording")
+    assert {"shift": shift.pk} in [one.data["payload"] for one in carried]
+    run("automation_erase", "hotel.Shift", str(shift.pk))
+    assert {str(one.data["payload"]) for one in carried.all()} == {"None"}
 
 
 def test_change_for_another_database_waits_in_order_while_that_fails(clock):

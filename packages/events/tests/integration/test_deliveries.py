@@ -9,11 +9,13 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from automation.events import signals
-from automation.events.callbacks import on_event
+from automation.events.callbacks import on_event, on_event_cancelled
+from automation.events.delivering import make
+from automation.events.inline import held
 from automation.events.models import DeliveryStatus, Event, EventDelivery
 from automation.events.rerunning import run_again
 from automation.events.services import event_processor
-from tests.hotel.models import Ledger, Reservation, UniqueLedger
+from tests.hotel.models import Ledger, Reservation, Shift, UniqueLedger
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -126,6 +128,15 @@ def test_failure_is_retried_with_growing_pauses_and_then_stays_visible(clock, se
     assert pauses == [timedelta(seconds=20), timedelta(seconds=40)]
     assert (delivery("bad").status, delivery("bad").attempts, delivery("bad").next_at) == ("failed", 3, None)
     assert failed == [False, False, True]
+
+
+def test_what_failed_together_is_not_tried_together(clock):
+    on_event("reservation_confirmed", name="bad")(lambda event: raise_it(ValueError("no")))
+    for _ in range(5):
+        confirm()
+    pauses = {one.next_at - clock.now() for one in EventDelivery.objects.filter(callback="bad")}
+    assert len(pauses) == 5
+    assert all(timedelta(seconds=20) <= pause <= timedelta(seconds=22) for pause in pauses)
 
 
 def test_failed_delivery_can_be_run_again(clock, settings):
@@ -245,6 +256,18 @@ def test_duplicate_messages_deliver_once(clock):
     assert entries() == ["a"]
 
 
+def test_call_that_another_process_has_tried_meanwhile_is_not_made_from_what_was_read_before(clock):
+    """Its next try may be due by then: the one that was read has been made."""
+    on_event("reservation_confirmed", name="bad")(lambda event: raise_it(ValueError("no")))
+    with held():
+        confirm()
+    read_before = delivery("bad")
+    event_processor.process_due_events()
+    clock.advance(hours=1)
+    assert not make(read_before, using="default")
+    assert delivery("bad").attempts == 1
+
+
 def test_message_for_a_delivery_that_is_no_more_does_nothing():
     """A backup was restored, and the queue remembers what the database does not."""
     assert event_processor.deliver([uuid4()], using="default") == 0
@@ -304,6 +327,15 @@ def test_each_callback_has_an_event_of_its_own():
     assert seen == [""]
 
 
+def test_each_callback_has_a_payload_of_its_own(clock):
+    seen = []
+    on_event("shift_started", name="a")(lambda event: event.payload.clear())
+    on_event("shift_started", name="b")(lambda event: seen.append(event.payload))
+    shift = Shift.objects.create(starts_at=clock.now(), staffed=True)
+    event_processor.process_due_events()
+    assert seen == [{"shift": shift.pk}]
+
+
 def test_callback_sees_the_entity_as_it_is_when_called():
     """Also after a call that had read the entity itself."""
     seen = []
@@ -335,6 +367,46 @@ def test_signals_tell_of_occurrences_and_raising_receivers_harm_nobody(caplog):
     finally:
         signals.event_occurred.disconnect(hear)
     assert heard == ["reservation_confirmed"]
+
+
+@pytest.mark.parametrize("name", ["event_occurred", "event_cancelled", "delivery_succeeded", "delivery_failed"])
+def test_receiver_that_raises_keeps_nothing_from_being_done_at_once(clock, name):
+    heard, chain = [], [Reservation(status="confirmed")]
+
+    def hear(**_):
+        heard.append(name)
+        raise RuntimeError
+
+    def confirm_another(event):
+        note("b")
+        if chain:
+            chain.pop().save()
+
+    on_event("reservation_confirmed", name="a")(lambda event: raise_it(ValueError("no")))
+    on_event("reservation_confirmed", name="b")(confirm_another)
+    on_event("reservation_confirmed", name="c")(lambda event: note("c"))
+    on_event_cancelled("checkin_due", name="d")(lambda event: note("d"))
+    getattr(signals, name).connect(hear)
+    try:
+        Reservation.objects.create(status="confirmed", checkin_at=clock.now() + timedelta(hours=1)).delete()
+    finally:
+        getattr(signals, name).disconnect(hear)
+    assert heard
+    assert entries() == ["b", "b", "c", "c", "d"]
+
+
+def test_what_happens_to_events_is_logged_with_their_ids(clock, caplog):
+    caplog.set_level("INFO", "automation.events")
+    with transaction.atomic():
+        reservation = Reservation.objects.create(status="confirmed", checkin_at=clock.now() + timedelta(hours=1))
+    due = Event.objects.get(event_name="checkin_due")
+    confirmed = Event.objects.get(event_name="reservation_confirmed")
+    reservation.delete()
+    told = [(one.event_id, one.getMessage()) for one in caplog.records if one.name == "automation.events"]
+    assert told[0] == (str(confirmed.pk), "Event reservation_confirmed occurred.")
+    assert [(key, text.startswith("Event checkin_due was cancelled: ")) for key, text in told[1:]] == [
+        (str(due.pk), True)
+    ]
 
 
 def test_failure_is_logged_with_its_ids(caplog):

@@ -107,6 +107,28 @@ def test_sync_events_withdraws_calls_of_callbacks_that_are_gone(clock, callbacks
     assert dict(EventDelivery.objects.values_list("callback", "status")) == {"early": "cancelled", "earlier": "pending"}
 
 
+def test_dry_run_of_sync_events_counts_what_a_deploy_changes_and_changes_nothing(clock, callbacks, deploy):
+    def everything():
+        return [
+            sorted(rows.values_list())
+            for rows in (Event.objects.all(), EventDelivery.objects.all(), DeclarationState.objects.all())
+        ]
+
+    early()
+    book_in(clock, hours=5)
+    call_command("sync_events", verbosity=0)
+    before = everything()
+    callbacks.clear()
+    early("earlier", -120)
+    said = StringIO()
+    call_command("sync_events", dry_run=True, stdout=said)
+    assert "default: 0 events and 1 calls would be withdrawn" in said.getvalue()
+    deploy([Reservation.events[0]])
+    call_command("sync_events", dry_run=True, stdout=said)
+    assert "default: 1 events and 1 calls would be withdrawn" in said.getvalue()
+    assert everything() == before
+
+
 def test_call_withdrawn_by_a_deploy_is_owed_again_when_another_brings_it_back(clock, callbacks):
     """A deploy that is rolled back must leave nothing undone."""
 

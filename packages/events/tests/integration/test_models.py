@@ -306,6 +306,15 @@ def test_muted_saves_leave_no_trace_and_sync_reconciles():
     assert event.status == EventStatus.OCCURRED
 
 
+def test_muted_deletion_cancels_nothing_until_sync_events(clock):
+    reservation = Reservation.objects.create(checkin_at=clock.now() + timedelta(hours=1))
+    with muted():
+        reservation.delete()
+    assert set(Event.objects.values_list("status", flat=True)) == {EventStatus.PENDING}
+    call_command("sync_events", "hotel.Reservation", stdout=StringIO())
+    assert set(Event.objects.values_list("status", "current_key")) == {(EventStatus.CANCELLED, None)}
+
+
 def test_muted_decorates_functions_of_both_kinds():
     @muted(Alarm)
     def quiet():

@@ -93,6 +93,41 @@ def test_clearing_the_date_cancels_and_setting_it_again_owes_anew(clock):
     assert poll() == ["before pending"]
 
 
+def test_parked_call_moves_and_is_cancelled_with_its_event(clock):
+    """A process that lacked the callback has parked it; the one that saves knows it."""
+    reservation = book_in(clock, hours=3)
+    EventDelivery.objects.update(status=DeliveryStatus.PARKED, next_at=None)
+    reservation.checkin_at += 2 * HOUR
+    reservation.save()
+    assert EventDelivery.objects.get().due_at == clock.now() + 4 * HOUR
+    EventDelivery.objects.update(status=DeliveryStatus.PARKED, next_at=None)
+    reservation.checkin_at = None
+    reservation.save()
+    assert EventDelivery.objects.get().status == DeliveryStatus.CANCELLED
+
+
+@pytest.mark.parametrize("ended", ["deleted", "armed again"])
+def test_call_at_an_occurrence_that_was_not_made_yet_is_owed_whatever_becomes_of_the_event(clock, ended):
+    reservation = book_in(clock, hours=0)
+    event_processor.process_due_events(stop=lambda: True)
+    assert entries() == []
+    assert Event.objects.get(event_name="checkin_due").status == "occurred"
+    if ended == "deleted":
+        reservation.delete()
+    else:
+        reservation.checkin_at += 9 * HOUR
+        reservation.save()
+    assert "at occurred" in poll()
+
+
+def test_next_due_is_the_earliest_of_events_and_calls(clock):
+    book_in(clock, hours=3)
+    assert event_processor.next_due_at() == clock.now() + 2 * HOUR
+    clock.advance(hours=2)
+    poll()
+    assert event_processor.next_due_at() == clock.now() + HOUR
+
+
 def test_deletion_cancels_what_has_not_begun(clock):
     book_in(clock, hours=3).delete()
     clock.advance(hours=9)

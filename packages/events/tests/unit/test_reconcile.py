@@ -39,6 +39,9 @@ def state(**values):
         ),
         pytest.param(scheduled(None), "pending", None, (), id="no date: waits for one"),
         pytest.param(scheduled(PAST), "pending", PAST, (News.ARMED,), id="just past: due"),
+        pytest.param(
+            scheduled(NOW - 24 * HOUR), "pending", NOW - 24 * HOUR, (News.ARMED,), id="24 h past, limit 24 h: due"
+        ),
         pytest.param(scheduled(LONG_PAST), "expired", None, (), id="25 h past, limit 24 h: expired"),
         pytest.param(immediate(False, failure="ValueError"), "pending", None, (News.ARMED,), id="failed: parked"),
     ],
