@@ -1,5 +1,7 @@
 """What the engine costs, in statements and commits, counted as the design counts them."""
 
+import gc
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -133,6 +135,24 @@ def test_a_signal_to_thousands_of_waiting_runs_costs_a_few_statements_for_each_f
     assert len(sweeping.statements) <= 10 * (WAITERS // 500) + 10
 
 
+def test_a_run_that_waits_keeps_nothing_but_its_row(clock: StillClock, queue: Heap) -> None:
+    """Nothing in the process: the smallest thing that could be kept of a run, its id, takes a hundred bytes."""
+    start_waiters(20, queue)
+    tracemalloc.start()
+    try:
+        start_waiters(20, queue)
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        start_waiters(100, queue)
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert WorkflowRun.objects.waiting().count() == 140
+    assert (after - before) / 100 < 50
+
+
 def test_a_parent_that_is_cancelled_takes_its_children_along_in_one_commit(
     clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +216,13 @@ def test_a_date_edit_moves_all_its_reserved_starts_in_one_statement(
 
     assert len(moving.statements) == len(withdrawing.statements) == 1
     assert {run.status for run in WorkflowRun.objects.all()} == {WorkflowStatus.CANCELLED}
+
+
+def start_waiters(number: int, queue: Heap) -> None:
+    """Start so many runs that wait, and forget them and their hints."""
+    for _ in range(number):
+        engine.execute_step(engine.start("waiter").id)
+    queue.hints = []
 
 
 def plant_waiters(number: int) -> None:

@@ -1,6 +1,7 @@
 """Children: started with the step, joined when all have ended, told of on every path."""
 
 from contextvars import Context as ContextVars
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from automation.workflows.core import (
+    EntityRef,
     Retry,
     WorkflowStatus,
     complete,
@@ -94,6 +96,18 @@ def children(world: World) -> list[Run]:
 def heard(world: World, run: Run) -> list[tuple[str, Any, str]]:
     entries: Any = world.data(run)["heard"]
     return [(entry["status"], entry["result"], entry["error"]) for entry in entries]
+
+
+def test_a_child_is_about_what_its_parent_is_about(world: World) -> None:
+    family()
+    world.with_queue()
+    run = world.engine.start("parent", how="wait")
+    entity = EntityRef(type="app.parcel", id="7")
+    world.storage._tables.runs[run.id] = replace(world.stored(run), entity=entity)
+
+    world.engine.execute_step(run.id)
+
+    assert [child.entity for child in children(world)] == [entity]
 
 
 @pytest.mark.parametrize(

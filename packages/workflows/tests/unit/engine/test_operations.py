@@ -1079,6 +1079,39 @@ def test_every_run_that_is_not_moving_says_why_and_until_when(world: World, stat
     )
 
 
+def test_a_run_that_moves_says_so_and_not_what_it_waited_for(world: World) -> None:
+    world.with_queue()
+    told: list[str] = []
+
+    @workflow("moving")
+    class Moving:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            told.append(world.stored(run).why)
+            return wait("x", then=self.woken)
+
+        @step()
+        def woken(self):
+            told.append(world.stored(run).why)
+            return goto(self.end)
+
+        @step()
+        def end(self):
+            told.append(world.stored(run).why)
+            return complete()
+
+    run: Run = world.engine.start("moving")
+    world.engine.execute_step(run.id)
+    world.engine.signal("x")
+    assert world.stored(run).why == "ready for a worker"
+    world.engine.execute_step(run.id)
+
+    assert told == ["a worker is running it"] * 3
+    assert world.stored(run).why == ""
+
+
 def test_a_sweep_that_is_told_to_stop_leaves_the_rest_to_the_next(world: World):
     """A queue ends tasks that take too long; the sweep must end before that."""
 

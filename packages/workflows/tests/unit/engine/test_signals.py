@@ -23,6 +23,7 @@ from automation.workflows.core import (
     wait_for_event,
     workflow,
 )
+from automation.workflows.engine.memory.tables import Changes, Tables
 from automation.workflows.errors import PayloadError, UnknownRun, UsageError
 from automation.workflows.ports import Occurrence, Policy
 from tests.unit.world import START, World
@@ -177,6 +178,31 @@ def test_since_now_hears_nothing_from_before(world: World) -> None:
     assert world.status(run) is WorkflowStatus.COMPLETED
 
 
+def test_since_now_hears_nothing_from_before_that_is_still_being_delivered(world: World) -> None:
+    world.set_policy(Policy(inline_delivery=1, batch=1))
+    others = [world.engine.start(waiter()) for _ in range(2)]
+
+    @workflow("now")
+    class Now:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True, atomic=False)
+        def run(self):
+            send_from_outside(world, "x")
+            return wait("x", then=self.end, since="now")
+
+        @step()
+        def end(self):
+            return complete()
+
+    run = world.engine.start("now")
+    assert WorkflowStatus.WAITING in {world.status(other) for other in others}
+    world.sweep()
+
+    assert {world.status(other) for other in others} == {WorkflowStatus.COMPLETED}
+    assert world.status(run) is WorkflowStatus.WAITING
+
+
 @pytest.mark.parametrize(("ago", "status"), [(9, WorkflowStatus.COMPLETED), (11, WorkflowStatus.WAITING)])
 def test_since_a_duration_hears_what_is_no_older(world: World, ago: int, status: WorkflowStatus) -> None:
     world.engine.signal("x")
@@ -307,6 +333,23 @@ def test_only_the_first_waiters_are_woken_at_once_and_the_sweep_wakes_the_rest(w
 
     world.sweep()
     assert {world.status(run) for run in runs} == {WorkflowStatus.COMPLETED}
+
+
+def test_one_transaction_wakes_no_more_runs_than_a_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.set_policy(Policy(batch=2))
+    world.with_queue()
+    for _ in range(5):
+        world.engine.execute_step(world.engine.start(waiter()).id)
+    commit, woken = world.storage._tables.commit, []
+
+    def counted(tables: Tables, changes: Changes) -> None:
+        woken.append(len(changes.runs))
+        commit(changes)
+
+    monkeypatch.setattr(Tables, "commit", counted)
+    world.engine.signal("x")
+
+    assert [runs for runs in woken if runs] == [2, 2, 1]
 
 
 def test_a_signal_and_a_timeout_have_one_winner(world: World) -> None:

@@ -5,7 +5,7 @@ import os
 from datetime import timedelta
 
 import pytest
-from pydantic import BaseModel, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from automation.workflows.core import (
     Wake,
@@ -124,6 +124,28 @@ def test_a_signal_re_enters_the_step_that_waited_and_merges_declared_fields_alon
     assert woken.payload == {"paid": True, "is_admin": True, "model_config": {}}
     assert woken.sent_at == START + timedelta(seconds=3)
     assert woken.rejected == {}
+
+
+def test_a_context_that_takes_anything_gets_no_undeclared_field_from_a_signal(world: World) -> None:
+    @workflow("open")
+    class Open:
+        class Context(BaseModel):
+            model_config = ConfigDict(extra="allow")
+            paid: bool = False
+
+        @step(start=True)
+        def run(self):
+            return wait("paid", then=self.end)
+
+        @step()
+        def end(self):
+            return complete()
+
+    run = world.engine.start("open")
+    world.engine.signal("paid", {"paid": True, "is_admin": True})
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+    assert world.data(run) == {"paid": True}
 
 
 def test_a_signal_goes_on_to_then(world: World) -> None:
@@ -363,6 +385,28 @@ def test_waiting_again_with_nothing_changed_is_logged_as_a_likely_mistake(
 
     assert "waits for it again with nothing changed" in caplog.text
     assert "wait('x', then=self.next_step)" in caplog.text
+
+
+@pytest.mark.parametrize(("counts", "payload"), [(True, None), (False, {"got": 1})], ids=["by step", "by signal"])
+def test_waiting_again_with_something_changed_is_no_mistake(
+    world: World, caplog: pytest.LogCaptureFixture, counts: bool, payload: dict[str, int] | None
+) -> None:
+    @workflow("collector")
+    class Collector:
+        class Context(BaseModel):
+            got: int = 0
+
+        @step(start=True)
+        def run(self):
+            if counts:
+                get_context().got += 1
+            return wait("x")
+
+    run = world.engine.start("collector")
+    world.engine.signal("x", payload)
+
+    assert len(world.attempts(run)) == 2
+    assert "nothing changed" not in caplog.text
 
 
 def test_every_wake_clears_what_the_run_waited_for(world: World) -> None:
