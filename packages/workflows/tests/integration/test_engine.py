@@ -3,6 +3,7 @@
 # ruff: noqa: PT012 (a transaction that raises is itself the block under test)
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -286,6 +287,24 @@ class TestSignals:
             assert row(run.id).status == WorkflowStatus.WAITING
 
         assert row(run.id).status == WorkflowStatus.READY
+
+    def test_a_step_sends_as_many_signals_as_it_may_and_beyond_that_none(
+        self, clock: StillClock, queue: Heap, settings: Any
+    ) -> None:
+        settings.AUTOMATION_WORKFLOWS = {"SIGNALS_PER_STEP": 5}
+        listener = engine.start("listener", name="ear", enough=5)
+        queue.work_off()
+
+        too_many = engine.start("babbler", name="ear", count=6)
+        queue.work_off()
+        assert row(too_many.id).status == WorkflowStatus.FAILED
+        assert "AUTOMATION_WORKFLOWS['SIGNALS_PER_STEP']" in row(too_many.id).error
+        assert not WorkflowSignal.objects.exists()
+
+        engine.start("babbler", name="ear", count=5)
+        queue.work_off()
+        assert row(listener.id).status == WorkflowStatus.COMPLETED
+        assert row(listener.id).data["heard"] == [0, 1, 2, 3, 4]
 
     def test_a_signal_whose_delivery_was_lost_is_delivered_by_the_sweep(self, clock: StillClock, queue: Heap) -> None:
         run = engine.start("waiter")

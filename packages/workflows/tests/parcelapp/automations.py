@@ -108,6 +108,22 @@ class Listener:
         return wait("numbers", key=ctx.name)
 
 
+@workflow("babbler", default_retry=Retry(max_attempts=1))
+class Babbler:
+    """Sends so many numbers from one step."""
+
+    class Context(BaseModel):
+        name: str
+        count: int
+
+    @step(start=True)
+    def babble(self):
+        ctx = get_context()
+        for number in range(ctx.count):
+            engine.signal("numbers", {"number": number}, key=ctx.name)
+        return complete()
+
+
 @workflow("sleeper")
 class Sleeper:
     """Sleeps an hour and ends."""

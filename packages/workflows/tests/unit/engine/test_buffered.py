@@ -190,6 +190,42 @@ def test_a_runaway_step_is_stopped(world: World) -> None:
     assert len(world.storage.runs()) == 1
 
 
+@pytest.mark.parametrize("atomic", [True, False])
+@pytest.mark.parametrize("is_async", [True, False])
+def test_a_step_that_sends_without_end_is_stopped_before_anything_is_stored(
+    world: World, atomic: bool, is_async: bool
+) -> None:
+    world.set_policy(Policy(signals_per_step=10))
+    waiter()
+    other = world.engine.start("waiter")
+    sent: list[int] = []
+
+    def send_for_ever() -> None:
+        while True:
+            world.engine.signal("go", {"number": len(sent)}, run_id=None if is_async else other.id)
+            sent.append(1)
+
+    acting(send_for_ever, atomic=atomic, is_async=is_async, retry=Retry(max_attempts=1))
+    run = world.engine.start("actor")
+
+    assert len(sent) == 10
+    assert world.status(run) is WorkflowStatus.FAILED
+    receiver = "" if is_async else f" to run {other.id}"
+    told = f"Signal 'go'{receiver} is one too many: a step may send 10, and this one of run {run.id} has."
+    assert told in world.stored(run).error
+    assert "AUTOMATION_WORKFLOWS['SIGNALS_PER_STEP']" in world.stored(run).error
+    assert list(world.storage.signals()) == []
+
+
+def test_a_step_may_send_as_many_signals_as_the_limit_says(world: World) -> None:
+    world.set_policy(Policy(signals_per_step=10))
+    acting(lambda: [world.engine.signal("go", {"number": number}) for number in range(10)])
+    run = world.engine.start("actor")
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+    assert len(world.storage.signals()) == 10
+
+
 def test_two_runs_that_signal_and_cancel_each_other_end(world: World) -> None:
     @workflow("rival")
     class Rival:

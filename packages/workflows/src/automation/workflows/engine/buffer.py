@@ -47,6 +47,17 @@ class Buffer:
             )
         self.starts.append(run)
 
+    def signal(self, signal: Signal, limit: int) -> None:
+        """Keep a signal. Raises UsageError beyond what one step may send; all are forgotten with the attempt."""
+        if len(self.signals) >= limit:
+            receiver = "" if signal.run_id is None else f" to run {signal.run_id}"
+            raise UsageError(
+                f"Signal {signal.name!r}{receiver} is one too many: a step may send {limit}, and this one of run "
+                f"{self.own} has. Does its loop end? Tell several things in one payload, send from several steps, or "
+                "raise AUTOMATION_WORKFLOWS['SIGNALS_PER_STEP']."
+            )
+        self.signals.append(signal)
+
     def order(self, order: Order) -> None:
         """Keep an order. Raises UsageError for the step's own run, naming the StepResult to use."""
         if order.run_id == self.own:

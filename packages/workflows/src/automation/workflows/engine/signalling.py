@@ -45,7 +45,7 @@ class Signaller:
         if scope is not None:
             if run_id is not None and not is_under_loop():
                 self._check_fits(self._runtime.storage.load(run_id), signal)
-            scope.buffer.signals.append(signal)
+            scope.buffer.signal(signal, self._runtime.policy.signals_per_step)
             return signal.id
         with self._runtime.storage.transaction():
             if run_id is not None:

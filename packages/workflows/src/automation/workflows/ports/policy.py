@@ -43,6 +43,8 @@ class Policy:
     """Without an executor: how long a caller's commit works on runs before it leaves the others to the sweep."""
     starts_per_step: int = 1000
     """Runs that one step may start: a runaway stops here."""
+    signals_per_step: int = 1000
+    """Signals that one step may send: a loop without an end stops here, before anything is stored."""
     error_length: int = 32 * 1024
     """Characters of an error's text that are kept."""
     slow_step: timedelta = timedelta(seconds=1)
