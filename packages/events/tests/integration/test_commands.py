@@ -153,6 +153,20 @@ def test_erase_reaches_what_is_stored_under_the_parents_of_an_entity():
     assert set(kept.values_list("entity_type", "entity_id")) == {("hotel.firstparent", str(first.pk))}
 
 
+def test_erase_reaches_what_is_stored_under_the_children_of_an_entity():
+    """One row is one entity, whichever of its models is named."""
+    dog, other = Dog.objects.create(), Dog.objects.create()
+    Event.objects.update(payload={"name": "Ada"})
+
+    run("automation_erase", "hotel.Animal", str(dog.pk))
+
+    kept = Event.objects.filter(payload__isnull=False)
+    assert set(kept.values_list("entity_type", "entity_id")) == {
+        ("hotel.animal", str(other.pk)),
+        ("hotel.dog", str(other.pk)),
+    }
+
+
 def test_erase_needs_a_model():
     with pytest.raises(CommandError, match="not an installed model"):
         run("automation_erase", "no.Such", "1")

@@ -11,7 +11,7 @@ from django.db.models import Model
 from automation.events.databases import aliases
 from automation.events.models import Event, EventDelivery
 from automation.events.ports.wiring import wiring
-from automation.events.registry import entity_type_of, key_text, primary_key, shares_key
+from automation.events.registry import entity_type_of, key_text, kin, primary_key
 
 __all__ = ["erase"]
 
@@ -30,18 +30,18 @@ def erase(entity_type: str, entity_id: str) -> dict[str, int]:
 
 
 def _parts(model: type[Model], entity_id: str) -> list[tuple[str, str]]:
-    """Return what the entity is stored under: as itself, and as each of its parents of other tables.
+    """Return what the entity is stored under: as itself, and as each of its parents and children of other tables.
 
-    The key of a parent that is not the child's own key is only known as long as the child exists.
+    A child with a key of its own is not found from such a parent. The key of the parent is only known as long as the
+    child exists.
     """
-    parts = {entity_type_of(model): key_text(model, entity_id)}
+    parts = {entity_type_of(one): key_text(one, entity_id) for one in kin(model)}
     parents = [parent for parent in model._meta.get_parent_list() if not parent._meta.proxy]
     rows = (row for alias in aliases() for row in model._base_manager.using(alias).filter(pk=entity_id))
     child = next(rows, None) if parents else None
-    for parent in parents:
-        if child is not None or shares_key(model, parent):
-            key = entity_id if child is None else getattr(child, primary_key(parent).attname)
-            parts.setdefault(entity_type_of(parent), key_text(parent, key))
+    if child is not None:
+        for parent in parents:
+            parts.setdefault(entity_type_of(parent), key_text(parent, getattr(child, primary_key(parent).attname)))
     return list(parts.items())
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db.backends.utils import format_number
-from django.db.models import DecimalField, Field, ForeignKey, Model
+from django.db.models import DecimalField, Field, ForeignKey, Model, OneToOneRel
 
 from automation.events.definitions import EventDefinition
 
@@ -28,6 +28,7 @@ __all__ = [
     "is_mistaken",
     "is_ours",
     "key_text",
+    "kin",
     "primary_key",
     "shares_key",
 ]
@@ -145,6 +146,14 @@ def shares_key(model: type[Model], parent: type[Model]) -> bool:
     return True
 
 
+def kin(model: type[Model]) -> tuple[type[Model], ...]:
+    """Return the models whose rows share a key with the model's by multi-table inheritance, itself among them.
+
+    They begin with the one whose key it is. One key among them is one thing, whatever it is loaded as.
+    """
+    return tuple(_with_children(_owner_of_key(model)))
+
+
 def key_text(model: type[Model], value: Any) -> str:
     """Return a primary key as it is stored: one text for `1` and `"1"`, and for the ways of writing a UUID.
 
@@ -158,6 +167,21 @@ def key_text(model: type[Model], value: Any) -> str:
         return _as_given_back(key, key.to_python(value))
     except ValidationError:
         return str(value)
+
+
+def _owner_of_key(model: type[Model]) -> type[Model]:
+    key = primary_key(model)
+    while key.remote_field is not None and getattr(key.remote_field, "parent_link", False):
+        key = primary_key(key.remote_field.model)
+    return key.model
+
+
+def _with_children(model: type[Model]) -> Iterable[type[Model]]:
+    yield model
+    # A link may be hidden (`related_name="+"`), and one that is not the key leads to a child with a key of its own.
+    for link in model._meta.get_fields(include_parents=False, include_hidden=True):
+        if isinstance(link, OneToOneRel) and link.parent_link and link.field.primary_key:
+            yield from _with_children(link.related_model)
 
 
 def _as_given_back(key: Field[Any, Any], value: Any) -> str:
