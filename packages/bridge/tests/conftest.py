@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from automation.testing.flushing import quick_flush
-from tests.hotel.automations import done, late, seen
+from tests.hotel.automations import done, kinds, late, seen
 
 
 @pytest.fixture(autouse=True)
 def _nothing_done_yet() -> None:
     done.clear()
+    kinds.clear()
     late.clear()
     seen.clear()
 

@@ -17,7 +17,7 @@ from automation.workflows.core import (
     wait_for_event,
     workflow,
 )
-from tests.hotel.models import Paper, Stay
+from tests.hotel.models import Booking, Paper, Stay, Suite
 
 done: Counter[str] = Counter()
 """What was done, by workflow and stay."""
@@ -25,6 +25,8 @@ late: dict[str, timedelta] = {}
 """How late each of them began, likewise."""
 seen: list[dict[str, Any]] = []
 """What waiting runs were woken with."""
+kinds: Counter[str] = Counter()
+"""Which runs about bookings were woken, as `workflow:key`."""
 
 
 class _AtArrival:
@@ -182,3 +184,109 @@ class Complaints(_Listener):
     @step()
     def listen_to_all(self) -> Any:
         return wait_for_event("complaint_made", entity=ANY)
+
+
+class _OfABooking:
+    """Waits for one event of its booking and notes that it was woken."""
+
+    class Context(BaseModel):
+        booking: int = 0
+
+    @classmethod
+    def create_context(cls, event: Any = None, booking: int = 0) -> BaseModel:
+        return cls.Context(booking=event.entity.pk if event else booking)
+
+    @step()
+    def woken(self) -> Any:
+        kinds[f"{type(self).__name__}:{get_context().booking}"] += 1
+        return complete()
+
+
+@event_workflow("suite_made")
+class SuiteAwaitsPayment(_OfABooking):
+    """Is about the child, and waits for the parent's event."""
+
+    @step(start=True)
+    def begin(self) -> Any:
+        return wait_for_event("booking_paid", then=self.woken)
+
+
+@event_workflow("booking_made")
+class BookingAwaitsCleaning(_OfABooking):
+    """Is about the parent, and waits for the child's event."""
+
+    @step(start=True)
+    def begin(self) -> Any:
+        return wait_for_event("suite_cleaned", then=self.woken)
+
+
+@event_workflow("booking_made")
+class BookingAwaitsPayment(_OfABooking):
+    """Is about the parent, and waits for its event."""
+
+    @step(start=True)
+    def begin(self) -> Any:
+        return wait_for_event("booking_paid", then=self.woken)
+
+
+@event_workflow("hall_made")
+class HallAwaitsCleaning(_OfABooking):
+    """Is about one kind, and waits for an event of another: of the same booking, which no hall is."""
+
+    @step(start=True)
+    def begin(self) -> Any:
+        return wait_for_event("suite_cleaned", then=self.woken)
+
+
+@event_workflow("suite_made")
+class SuiteAwaitsBill(_OfABooking):
+    """Is about the child, and waits for an event that is about the parent."""
+
+    @step(start=True)
+    def begin(self) -> Any:
+        return wait_for_event("bill_sent", then=self.woken)
+
+
+@workflow("asks_for_suite")
+class AsksForSuite(_OfABooking):
+    """Is about nothing, and asks for the child by itself."""
+
+    @step(start=True)
+    def begin(self) -> Any:
+        return wait_for_event("booking_paid", entity=Suite.objects.get(pk=get_context().booking), then=self.woken)
+
+
+@workflow("asks_for_booking")
+class AsksForBooking(_OfABooking):
+    """Is about nothing, and asks for the parent by itself."""
+
+    @step(start=True)
+    def begin(self) -> Any:
+        return wait_for_event("suite_cleaned", entity=Booking.objects.get(pk=get_context().booking), then=self.woken)
+
+
+@event_workflow("suite_made")
+class AsksForAny(_OfABooking):
+    """Is about the child, and is woken by the event of any."""
+
+    @step(start=True)
+    def begin(self) -> Any:
+        return wait_for_event("booking_paid", entity=ANY, then=self.woken)
+
+
+@event_workflow("booking_starts", offset_minutes=-60)
+class BeforeBooking(_OfABooking):
+    """Is about the parent, ahead of its event."""
+
+    @step(start=True)
+    def begin(self) -> Any:
+        return self.woken()
+
+
+@event_workflow("slot_made")
+class OfASlot(_OfABooking):
+    """Is about a parent with a key of its own, and waits for an event of a child that says so."""
+
+    @step(start=True)
+    def begin(self) -> Any:
+        return wait_for_event("slot_booked", then=self.woken)

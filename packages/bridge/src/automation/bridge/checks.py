@@ -10,6 +10,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Info, Warning, register  # noqa: A004 (Django's own name)
 from django.db import router
 
+from automation.bridge.kinds import kinds_of
 from automation.bridge.relay import Relay
 from automation.events.registry import Declared, declarations
 from automation.workflows.core import EntityRef, registry
@@ -25,7 +26,7 @@ def check_about(**_: Any) -> list[CheckMessage]:
     return [
         _warning(workflow, step.name, event)
         for workflow in registry
-        for own_types in [_models_of(workflow)]
+        for own_types in [{kind for model in _models_of(workflow) for kind in kinds_of(model)}]
         if own_types
         for step in workflow.steps.values()
         for name in sorted({name for name, of_any in _awaited(step.function) if of_any})

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from automation.bridge.kinds import other_names
 from automation.events.ports import Occurrence as Announced
 from automation.workflows.ports import EntityRef, Occurrence
 
@@ -11,16 +12,21 @@ __all__ = ["payload_of", "translated"]
 
 
 def translated(announced: Announced) -> Occurrence:
-    """Return an occurrence of events as an occurrence of workflows. An immediate one is dated by when it occurred."""
+    """Return an occurrence of events as an occurrence of workflows. An immediate one is dated by when it occurred.
+
+    It is about all the names of its rows, so that it finds the runs about a multi-table child or parent of them.
+    """
     at = announced.at or announced.occurred_at
+    entity = EntityRef(type=announced.entity_type, id=announced.entity_id)
+    about = tuple(EntityRef(type=kind, id=key) for kind, key in announced.about)
     return Occurrence(
         id=str(announced.event_id),
         name=announced.event_name,
-        entity=EntityRef(type=announced.entity_type, id=announced.entity_id),
+        entity=entity,
         at=at,
         generation=announced.generation,
         payload=payload_of(announced, at),
-        about=tuple(EntityRef(type=kind, id=key) for kind, key in announced.about),
+        about=(*about, *other_names((entity, *about))),
     )
 
 

@@ -37,14 +37,14 @@ def runs_of(workflow: Any = None, about: Any = None) -> list[Any]:
     Like what follows, raises for a name that nothing has.
     """
     name = None if workflow is None else workflow_name(workflow)
-    subject = None if about is None else reference(about)
+    subjects = None if about is None else _names_of(about)
     runs = [run for run in _all_runs(name) if name in {None, run.name}]
     if name is not None and not runs:
         refuse_unknown_workflow(name)
     return [
         run
         for run in sorted(runs, key=lambda run: (run.created_at, run.id))
-        if subject is None or (run.entity and str(run.entity) == subject)
+        if subjects is None or run.entity in subjects
     ]
 
 
@@ -149,6 +149,12 @@ def workflow_name(workflow: Any) -> str:
 def reference(instance: Any) -> str:
     """Return `app_label.model:pk` of an instance, as runs and events name what they are about."""
     return f"{instance._meta.concrete_model._meta.label_lower}:{instance.pk}"
+
+
+def _names_of(instance: Any) -> Sequence[Any]:
+    """Return what runs may call an instance: as `WorkflowRun.objects.for_entity`, its multi-table parents count."""
+    names: Sequence[Any] = import_module("automation.workflows.authoring.entities").names_of(instance)
+    return names
 
 
 def _as_id(given: Any) -> Any:

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Count, Q
 
+from automation.workflows.authoring.entities import names_of
 from automation.workflows.authoring.registry import registry
 from automation.workflows.conf import database_alias
 from automation.workflows.errors import IllegalTransition, UnknownRun, UsageError
@@ -84,9 +85,11 @@ class WorkflowRunQuerySet(_Runs):
         return self.filter(status=WorkflowStatus.CANCELLED)
 
     def for_entity(self, instance: models.Model) -> Self:
-        """Narrow to runs that are about a model instance."""
-        label = instance._meta.concrete_model._meta.label_lower if instance._meta.concrete_model else ""
-        return self.filter(entity_type=label, entity_id=str(instance.pk))
+        """Narrow to runs that are about a model instance, or about its row of a multi-table parent."""
+        wanted = Q()
+        for name in names_of(instance):
+            wanted |= Q(entity_type=name.type, entity_id=name.id)
+        return self.filter(wanted)
 
     # By trouble: what a doctor asks
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from automation.workflows.errors import DefinitionError
 
-__all__ = ["EntityRef", "entity_of", "label_of"]
+__all__ = ["EntityRef", "entity_of", "label_of", "names_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,19 @@ def entity_of(thing: Any) -> EntityRef:
             "or ANY for every entity."
         )
     return EntityRef(type=str(meta.concrete_model._meta.label_lower), id=str(thing.pk))
+
+
+def names_of(instance: Any) -> tuple[EntityRef, ...]:
+    """Return what runs may call a model instance: itself, and its row of each multi-table parent, by that row's key.
+
+    Reads nothing but `_meta` and the keys, like `entity_of`.
+    """
+    meta = instance._meta
+    tables = dict.fromkeys([meta.concrete_model, *(each for each in meta.get_parent_list() if not each._meta.proxy)])
+    return tuple(
+        EntityRef(type=str(table._meta.label_lower), id=str(getattr(instance, table._meta.pk.attname)))
+        for table in tables
+    )
 
 
 def label_of(model: type[Any]) -> str | None:
