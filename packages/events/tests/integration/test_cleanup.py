@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from automation.events.callbacks import on_event
+from automation.events.callbacks import on_event, on_event_rescheduled
 from automation.events.models import Event, EventDelivery
 from automation.events.services import event_processor
 from tests.hotel.models import Alarm, Ledger, Reservation
@@ -63,6 +63,26 @@ def test_what_is_pending_or_owes_a_call_stays(clock):
     event_processor.cleanup_old_events(30)
     assert EventDelivery.objects.filter(callback="after", status="pending").count() == 1
     assert Event.objects.for_entity(reservation).count() == 2
+
+
+def test_parked_call_stays_with_its_event(clock):
+    Reservation.objects.create(status="confirmed").delete()
+    EventDelivery.objects.filter(event__event_name="reservation_confirmed").update(status="parked", next_at=None)
+    clock.advance(days=40)
+    event_processor.cleanup_old_events(30)
+    assert EventDelivery.objects.get().status == "parked"
+
+
+def test_failed_call_for_a_move_of_an_event_still_ahead_stays_for_a_person(clock, settings):
+    settings.AUTOMATION_EVENTS = {"RETRY_ATTEMPTS": 1}
+    on_event_rescheduled("checkin_due", name="bad")(lambda event: 1 / 0)
+    reservation = Reservation.objects.create(checkin_at=clock.now() + timedelta(days=300))
+    reservation.checkin_at += timedelta(days=1)
+    reservation.save()
+    assert EventDelivery.objects.failed().count() == 1
+    clock.advance(days=40)
+    event_processor.cleanup_old_events(30)
+    assert EventDelivery.objects.failed().count() == 1
 
 
 def test_marks_of_entities_that_vanished_are_deleted(clock):

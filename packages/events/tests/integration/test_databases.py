@@ -40,6 +40,22 @@ def test_rows_are_written_where_the_entity_is_saved(clock):
     assert event.is_valid
 
 
+def test_what_is_asked_about_one_object_goes_to_its_own_database(clock, settings):
+    settings.AUTOMATION_EVENTS = {"RETRY_ATTEMPTS": 1}
+    healthy = False
+    on_event("reservation_confirmed", name="bad")(lambda event: healthy or 1 / 0)
+    reservation = Reservation()
+    reservation.save(using="other")
+    Reservation.objects.using("other").update(status="confirmed")
+    assert Event.objects.recheck(reservation).changed == 2
+    failed = EventDelivery.objects.using("other").failed()
+    assert failed.get().callback == "bad"
+    healthy = True
+    assert failed.run_again() == 1
+    event_processor.process_due_events()
+    assert not failed.exists()
+
+
 def test_rollback_of_one_database_leaves_the_other(clock):
     with rolled_back("other"):
         Reservation(status="confirmed").save(using="other")

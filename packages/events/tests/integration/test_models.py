@@ -306,6 +306,15 @@ def test_muted_saves_leave_no_trace_and_sync_reconciles():
     assert event.status == EventStatus.OCCURRED
 
 
+def test_muting_inside_muting_hushes_both():
+    with muted(Reservation):
+        with muted(Document):
+            Reservation.objects.create()
+            Document.objects.create()
+        Reservation.objects.create()
+    assert not Event.objects.exists()
+
+
 def test_muted_deletion_cancels_nothing_until_sync_events(clock):
     reservation = Reservation.objects.create(checkin_at=clock.now() + timedelta(hours=1))
     with muted():

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from automation.events.callbacks import on_event
+from automation.events.callbacks import on_event, on_event_created
 from automation.events.models import Event, EventDelivery, EventStatus
 from automation.events.ports import Processor, wiring
 from automation.events.services import event_processor
@@ -51,6 +51,15 @@ def test_background_callback_is_handed_over_and_made_by_a_worker(dispatcher):
     [(ids, using)] = dispatcher.delivered
     assert (event_processor.deliver(ids, using=using), event_processor.deliver(ids, using=using)) == (1, 0)
     assert Ledger.objects.count() == 2
+
+
+def test_background_callback_of_what_a_save_itself_owes_is_handed_over_too(dispatcher):
+    on_event_created("reservation_confirmed", name="a", background=True)(lambda event: Ledger.objects.create(entry="a"))
+    Reservation.objects.create()
+    assert not Ledger.objects.exists()
+    [(ids, using)] = dispatcher.delivered
+    assert event_processor.deliver(ids, using=using) == 1
+    assert Ledger.objects.count() == 1
 
 
 def test_background_callback_runs_here_without_an_executor():

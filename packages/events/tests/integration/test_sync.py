@@ -56,6 +56,14 @@ def test_dry_run_counts_and_changes_nothing(clock):
     assert not Event.objects.exists()
 
 
+def test_sync_tells_how_far_it_is(clock, settings):
+    settings.AUTOMATION_EVENTS = {"BATCH": 2}
+    make(clock, 5)
+    told = []
+    Event.objects.sync(Reservation.objects.all(), progress=told.append)
+    assert told == [2, 2, 1]
+
+
 def test_statements_of_a_sync_do_not_grow_with_its_rows(clock):
     def statements(count):
         make(clock, count, status="pending")

@@ -19,6 +19,24 @@ def names(registry, event_name="paid", entity_type="shop.order", phase=EventPhas
     return [one.name.rpartition(".")[2] for one in registry.matching(phase, event_name, entity_type)]
 
 
+@pytest.mark.parametrize(
+    ("decorator", "phase"),
+    [
+        (on_event, EventPhase.OCCURRED),
+        (on_event_created, EventPhase.CREATED),
+        (on_event_cancelled, EventPhase.CANCELLED),
+        (on_event_rescheduled, EventPhase.RESCHEDULED),
+    ],
+    ids=["occurred", "created", "cancelled", "rescheduled"],
+)
+def test_each_decorator_passes_on_what_it_is_given(callbacks, decorator, phase):
+    decorator("paid", "shop.order", name="a", atomic=False, background=True)(lambda event: None)
+    [one] = callbacks.matching(phase, "paid", "shop.order")
+    assert (one.name, one.atomic, one.background) == ("a", False, True)
+    assert names(callbacks, event_name="sent", phase=phase) == []
+    assert names(callbacks, entity_type="shop.basket", phase=phase) == []
+
+
 def test_decorators_give_the_function_back_unchanged():
     def handler(event): ...
 

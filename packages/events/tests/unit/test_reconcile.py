@@ -125,6 +125,13 @@ def test_repeating_event_is_judged_between_commits(held, before, holds, verb):
     assert reconcile(immediate(holds, repeat=True, held_before=before), existing, NOW).verb is verb
 
 
+def test_condition_that_raises_is_no_turn_to_false_of_a_repeating_event():
+    existing = state(status=EventStatus.OCCURRED, condition_held=True)
+    failed = reconcile(immediate(False, repeat=True, failure="ValueError"), existing, NOW)
+    assert failed.verb is Verb.KEEP
+    assert reconcile(immediate(True, repeat=True), failed.state, NOW).verb is Verb.KEEP
+
+
 def test_event_that_does_not_repeat_stays_occurred():
     existing = state(status=EventStatus.OCCURRED, condition_held=False)
     assert reconcile(immediate(True), existing, NOW).verb is Verb.KEEP
