@@ -1,6 +1,7 @@
 """Questions and claims about what came of it all. A claim that does not hold shows the story of what it is about."""
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -91,13 +92,13 @@ class Assertions:
         run: Any,
         *,
         about: Any = None,
-        at: str | None = None,
+        at: str | Callable[..., Any] | None = None,
         for_signal: str | None = None,
         for_event: str | None = None,
         until: datetime | str | None = None,
         **context: Any,
     ) -> "Run":
-        """The run is WAITING: at this step, for this signal or event, until this moment, where they are given."""
+        """The run is WAITING: at this step (name or method), for this signal or event, until this moment, if given."""
         stored = self._assert_run(self.run(run, about=about), "waiting", context)
         signal = f"event:{for_event}" if for_event is not None else for_signal
         waits_for = stored.wait.signal if stored.wait is not None else ""
@@ -105,8 +106,9 @@ class Assertions:
             raise self._failure(f"Expected it to wait for {signal!r}.", stored)
         if until is not None and stored.wake_at != self.clock.instant(until):
             raise self._failure(f"Expected it to wait until {self.clock.instant(until)}.", stored)
-        if at is not None and stored.current_step != at:
-            raise self._failure(f"Expected it to wait at step {at!r}.", stored)
+        step = getattr(at, "__name__", at)
+        if step is not None and stored.current_step != step:
+            raise self._failure(f"Expected it to wait at step {step!r}.", stored)
         return stored
 
     def assert_no_run(self, workflow: Any = None, *, about: Any = None) -> None:
@@ -183,4 +185,9 @@ class Assertions:
 
 def _known_events(instance: Any) -> str:
     names = sorted({event.event_name for event in events_of(instance)})
-    return f"It has: {', '.join(names)}." if names else "It has none; is it saved, and does its model declare events?"
+    if names:
+        return f"It has: {', '.join(names)}."
+    return (
+        "It has none; is it saved, and does its model declare events? "
+        "bulk_create and update() send no signals in Django: call Event.objects.sync(queryset) after them."
+    )

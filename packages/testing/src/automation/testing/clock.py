@@ -5,7 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any, Protocol, TypeVar
 from unittest import TestCase
 from zoneinfo import ZoneInfo
@@ -80,9 +80,10 @@ class FakeClock:
         """Return the moment, aware in UTC, at which a wall clock in `zone` shows `at`.
 
         An `at` with an offset of its own is only converted. Raises ValueError for a wall time that does not exist in
-        the zone (clocks go forward over it), or that exists twice (clocks go back over it) and has no offset.
+        the zone (clocks go forward over it), or that exists twice (clocks go back over it) and has no offset, and for
+        a text that is none; TypeError for what is neither datetime nor text.
         """
-        wall = datetime.fromisoformat(at) if isinstance(at, str) else at
+        wall = _wall(at)
         if wall.tzinfo is not None:
             return wall.astimezone(UTC)
         return _unambiguous(wall, self._zone_of(zone))
@@ -126,7 +127,7 @@ class FakeClock:
         A day on which that wall time does not exist is passed over; where it exists twice, the first is meant.
         """
         where = self._zone_of(zone)
-        hour_and_minute = datetime.strptime(wall_time, "%H:%M").time()  # noqa: DTZ007 (a wall time has no date yet)
+        hour_and_minute = _hour_and_minute(wall_time)
         today = self._now.astimezone(where).date()
         for ahead in range(3):
             wall = datetime.combine(today + timedelta(days=ahead), hour_and_minute)
@@ -135,13 +136,23 @@ class FakeClock:
                 return self._travel(moment)
         raise ValueError(f"Wall clocks in {where} do not show {wall_time!r} in the three days after {self._now}.")
 
-    def jump(self, by: timedelta = timedelta(0), **units: float) -> None:
+    def jump(
+        self,
+        by: timedelta = timedelta(0),
+        *,
+        weeks: float = 0,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
+    ) -> None:
         """Move on in one go by a length of time (see `advance`), as if every process had been down meanwhile.
 
         What came due is done when the clock is next advanced, or a verb of the Harness is used.
         """
         _refuse_a_bare_number(by)
-        self._set(self._not_back(self._now + by + timedelta(**units)))
+        length = by + timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+        self._set(self._not_back(self._now + length))
 
     def turn_back(self, at: datetime) -> None:
         """Show an earlier time again, to tell a story once more. Nothing happens on the way."""
@@ -280,7 +291,29 @@ class _Travel(time_machine.travel):
         return traveller
 
 
+def _wall(at: Any) -> datetime:
+    """Return what was given as a moment. A `date` is none: nobody has said at what time."""
+    what_to_do = f"{at!r} is no moment. Give a datetime, or a text such as '2030-03-31 09:00'."
+    if isinstance(at, datetime):
+        return at
+    if not isinstance(at, str):
+        raise TypeError(what_to_do)
+    try:
+        return datetime.fromisoformat(at)
+    except ValueError as error:
+        raise ValueError(what_to_do) from error
+
+
+def _hour_and_minute(wall_time: str) -> time:
+    try:
+        return datetime.strptime(wall_time, "%H:%M").time()  # noqa: DTZ007 (a wall time has no date yet)
+    except ValueError as error:
+        raise ValueError(f"{wall_time!r} is no wall time. Write hours and minutes: '09:00'.") from error
+
+
 def _refuse_a_bare_number(by: Any) -> None:
+    if isinstance(by, datetime | str):
+        raise TypeError(f"{by!r} is no length of time. Write advance(minutes=...), or advance_to({by!r}).")
     if not isinstance(by, timedelta):
         raise TypeError(f"{by!r} of what? Write advance(minutes={by!r}), or give a timedelta.")
 

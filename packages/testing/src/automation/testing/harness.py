@@ -127,6 +127,7 @@ class Harness(Assertions):
         """Set the given fields, save, let happen what is due, and return the instance (the first of several)."""
         refuse_under_loop()
         for each in (instance, *others):
+            _refuse_unsavable(each)
             for name, value in changes.items():
                 refuse_unknown_attribute(each, name)
                 setattr(each, name, value)
@@ -172,7 +173,13 @@ class Harness(Assertions):
 
     @contextmanager
     def stub_step(
-        self, workflow: Any, step: Any, *, returns: Any = None, raises: BaseException | None = None, does: Any = None
+        self,
+        workflow: Any,
+        step: Any,
+        *,
+        returns: Any = None,
+        raises: BaseException | type[BaseException] | None = None,
+        does: Any = None,
     ) -> Iterator[StubbedStep]:
         """Replace one step (by name or method) inside the block: its result, what it raises, or what it does.
 
@@ -182,12 +189,11 @@ class Harness(Assertions):
         if sum(each is not None for each in (returns, raises, does)) != 1:
             raise ValueError(f"Say one thing that {step!r} does instead: returns=..., raises=... or does=...")
 
-        def raise_it(_: Any) -> Any:
-            assert raises is not None, "asked only when there is something to raise"
-            # One instance for every try: without this, each traceback would have those of the tries before.
-            raise raises.with_traceback(None)
-
-        with stubbed_step(workflow, step, does or (raise_it if raises is not None else lambda _: returns)) as stub:
+        if does is not None and not callable(does):
+            raise TypeError(f"does={does!r} cannot be called. Give a function of the workflow, or returns={does!r}.")
+        if raises is not None:
+            does = _raising(raises)
+        with stubbed_step(workflow, step, does or (lambda _: returns)) as stub:
             yield stub
 
     def at_every_crash_point(self, story: Callable[[], Any], *, ignore: Collection[str] = ()) -> int:
@@ -196,7 +202,7 @@ class Harness(Assertions):
         The story is a function without arguments that uses this harness. Compared are what it returns, how its runs
         and callbacks ended and with what on their Contexts, how many rows each table has, and the mails it sent; its
         own assertions must hold, too. Of UUIDs, such as idempotency keys, is compared which are the same. `ignore`
-        names what is not to be compared, as the error names it: `"rows of bookings.logline"`.
+        names what is not to be compared, as the error names it: `["rows of bookings.logline"]`.
 
         Each telling begins at the present state and is undone, but not what the story does to objects outside it: make
         fakes inside it. The dead worker's claim is over at once, so that the times in the story stay true. Gives the
@@ -205,6 +211,8 @@ class Harness(Assertions):
         Raises UnsafeStepError, naming the step that is not safe to repeat, and AssertionError for a story that ends
         differently though nobody dies.
         """
+        if not callable(story):
+            raise TypeError(f"{story!r} is no story. Give the function itself, without calling it.")
         self.run_until_idle()
         undisturbed, expected = self._tell(story)
         if isinstance(expected, Exception):
@@ -353,11 +361,30 @@ class Harness(Assertions):
             yield
 
 
+def _refuse_unsavable(given: Any) -> None:
+    if isinstance(given, type) or not callable(getattr(given, "save", None)):
+        raise TypeError(f"{given!r} cannot be saved. Give one model instance, or several: save(one, other, **changes).")
+
+
+def _raising(raises: Any) -> Callable[[Any], Any]:
+    """Return a step that raises an exception, or a class of them, as `raise` does."""
+    raised = raises() if isinstance(raises, type) and issubclass(raises, BaseException) else raises
+    if not isinstance(raised, BaseException):
+        raise TypeError(f"raises={raises!r} is no exception. Give one, such as raises=TimeoutError('no answer').")
+
+    def raise_it(_: Any) -> Any:
+        # One instance for every try: without this, each traceback would have those of the tries before.
+        raise raised.with_traceback(None)
+
+    return raise_it
+
+
 def _difference(expected: dict[str, str], found: dict[str, str] | Exception) -> str:
     return f"{type(found).__name__}: {found}" if isinstance(found, Exception) else compare(expected, found)
 
 
 def _without(ignored: Collection[str], outcome: dict[str, str]) -> dict[str, str]:
+    ignored = [ignored] if isinstance(ignored, str) else ignored
     unknown = set(ignored) - set(outcome)
     if unknown:
         raise ValueError(f"ignore={sorted(unknown)}: nothing is compared by that name. There is: {', '.join(outcome)}.")

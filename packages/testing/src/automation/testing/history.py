@@ -14,7 +14,12 @@ from automation.testing.installed import (
     workflows_models,
     workflows_wiring,
 )
-from automation.testing.names import refuse_unknown_callback, refuse_unknown_event, refuse_unknown_workflow
+from automation.testing.names import (
+    refuse_no_instance,
+    refuse_unknown_callback,
+    refuse_unknown_event,
+    refuse_unknown_workflow,
+)
 from automation.testing.starting import what_starts
 
 __all__ = [
@@ -105,6 +110,7 @@ def signals_nobody_took(since: datetime) -> Sequence[Any]:
 
 def events_of(instance: Any, name: str | None = None) -> list[Any]:
     """Return the events of an instance as they are stored now, oldest occurrence first; of one name, or all."""
+    refuse_no_instance(instance)
     events = [event for event in _events().Event.objects.for_entity(instance) if name in {None, event.event_name}]
     if name is not None and not events:
         refuse_unknown_event(instance, name)
@@ -148,6 +154,7 @@ def workflow_name(workflow: Any) -> str:
 
 def reference(instance: Any) -> str:
     """Return `app_label.model:pk` of an instance, as runs and events name what they are about."""
+    refuse_no_instance(instance)
     return f"{instance._meta.concrete_model._meta.label_lower}:{instance.pk}"
 
 

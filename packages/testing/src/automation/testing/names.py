@@ -8,6 +8,7 @@ from typing import Any
 from automation.testing.installed import registry
 
 __all__ = [
+    "refuse_no_instance",
     "refuse_unknown_attribute",
     "refuse_unknown_callback",
     "refuse_unknown_event",
@@ -20,6 +21,15 @@ def refuse_unknown_workflow(name: str) -> None:
     """Raise UnknownWorkflow, with those there are, unless some version of a workflow has this name."""
     if not any(definition.name == name for definition in registry()):
         registry().to_start(name)
+
+
+def refuse_no_instance(given: Any) -> None:
+    """Raise TypeError for what no event, run or call can be about."""
+    if isinstance(given, type) or not hasattr(given, "_meta"):
+        raise TypeError(
+            f"{given!r} is no model instance. Say which object it is about: assert_occurred(order, 'order_paid'), "
+            "about=order."
+        )
 
 
 def refuse_unknown_attribute(instance: Any, name: str) -> None:
