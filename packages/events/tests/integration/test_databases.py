@@ -15,7 +15,7 @@ from automation.events.management.commands import process_events
 from automation.events.models import DeclarationState, Event, EventDelivery
 from automation.events.services import event_processor
 from tests.doubles import RecordingSubscriber, subscribed
-from tests.hotel.models import Badge, Ledger, Plain, Reservation, Shift
+from tests.hotel.models import Badge, Ledger, Parcel, Plain, Reservation, Shift
 from tests.undoing import rolled_back
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -54,6 +54,15 @@ def test_what_is_asked_about_one_object_goes_to_its_own_database(clock, settings
     assert failed.run_again() == 1
     event_processor.process_due_events()
     assert not failed.exists()
+
+
+def test_bulk_operations_keep_events_right_where_they_are_made(clock):
+    parcels = Parcel.objects.using("other")
+    parcels.bulk_create([Parcel(pk=1, sent_at=clock.now() + HOUR)])
+    parcels.update(sent_at=clock.now() + 2 * HOUR)
+    sent = Event.objects.using("other").filter(at__isnull=False)
+    assert set(sent.values_list("at", flat=True)) == {clock.now() + 2 * HOUR}
+    assert not Event.objects.exists()
 
 
 def test_rollback_of_one_database_leaves_the_other(clock):
@@ -175,7 +184,8 @@ def test_erasing_empties_the_payload_on_its_way_to_another_database(clock):
     assert {str(one.data["payload"]) for one in carried.all()} == {"None"}
 
 
-def test_change_for_another_database_waits_in_order_while_that_fails(clock):
+def test_change_for_another_database_waits_in_order_while_that_fails_however_often(clock, settings):
+    settings.AUTOMATION_EVENTS = {"RETRY_ATTEMPTS": 1}
     with subscribed(RecordingSubscriber(alias="other")) as subscriber:
         healthy, armed = False, subscriber.armed
 

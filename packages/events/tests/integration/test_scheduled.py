@@ -12,6 +12,7 @@ from automation.events.models import Event, EventStatus
 from automation.events.services import event_processor
 from tests.conftest import START
 from tests.hotel.models import Country, Ledger, Reservation, Shift, Task
+from tests.undoing import rolled_back
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -401,6 +402,24 @@ def test_created_and_rescheduled_are_heard_after_the_commit(clock):
     reservation.checkin_at = None
     reservation.save()
     assert heard == [("created", clock.now() + HOUR), ("moved", None)]
+
+
+def test_move_that_stays_is_heard_though_an_earlier_one_of_the_transaction_was_rolled_back(clock):
+    heard = []
+    reservation, other = (Reservation.objects.create(checkin_at=clock.now() + timedelta(hours=1)) for _ in range(2))
+    on_event_rescheduled("checkin_due", name="a")(lambda event: heard.append(event.entity_id))
+    with transaction.atomic():
+        other.checkin_at = clock.now() + timedelta(hours=2)
+        other.save()
+        with rolled_back():
+            reservation.checkin_at = clock.now() + timedelta(hours=2)
+            reservation.save()
+        reservation.checkin_at = clock.now() + timedelta(hours=1)
+        reservation.status = "confirmed"
+        reservation.save()
+        reservation.checkin_at = clock.now() + timedelta(hours=3)
+        reservation.save()
+    assert sorted(heard) == sorted([str(reservation.pk), str(other.pk)])
 
 
 def test_each_move_in_a_commit_of_its_own_is_heard(clock):
