@@ -43,10 +43,12 @@ THOROUGH = {
     "testing:integration/test_crashes.py": SERVERS,
     "workflows:integration/test_barriers.py": ("mariadb",),
     "workflows:integration/test_storage_contract.py": ("mariadb",),
+    "workflows:unit/protocol": DATABASES,
 }
 """Left to CI, which runs with `--thorough`, on these databases: each package's suite from its wheel alone, what waits
-long, and what takes minutes on a server and differs little from one to the other. Named as for `--only`."""
-SLOW_FIRST = ("installs", "workflows", "testing", "clusters", "docs", "q2-executor", "events")
+long, what takes minutes on a server and differs little from one to the other, and the models of the protocol, which change
+with it alone. Named as for `--only`."""
+SLOW_FIRST = ("installs", "workflows", "workflows, pure", "events", "testing", "clusters", "docs", "q2-executor")
 """Started first, so that no lane begins something long when the others have ended. The rest follow in any order."""
 LANES = (os.cpu_count() or 1) + 1
 """One more than there are cores, because suites with real clusters and databases wait for those half of the time."""
@@ -143,7 +145,7 @@ def _without_what_is_slow(job: Job) -> Job:
     slow = [
         f"{folder}/{path}"
         for name, _, path in (key.partition(":") for key, on in THOROUGH.items() if job.database in on)
-        if name == job.suite.name
+        if name == job.suite.base
     ]
     return replace(job, suite=replace(job.suite, ignored=(*job.suite.ignored, *slow)), hasty=True)
 

@@ -34,7 +34,7 @@ def test_a_suite_that_is_named_runs_whole(slow: str):
 @pytest.mark.parametrize(("slow", "databases"), suite.THOROUGH.items())
 def test_a_plain_run_leaves_out_what_takes_minutes(slow: str, databases: tuple[str, ...]):
     name, _, path = slow.partition(":")
-    plain = [job for job in suite.jobs(suite.DATABASES, only=(), thorough=False) if job.suite.name == name]
+    plain = [job for job in suite.jobs(suite.DATABASES, only=(), thorough=False) if job.suite.base == name]
 
     left_out = [job.database for job in plain if any(ignored.endswith(f"/{path}") for ignored in job.suite.ignored)]
 
