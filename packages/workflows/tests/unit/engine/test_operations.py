@@ -450,9 +450,13 @@ def test_retry_takes_a_failed_run_up_again_where_it_failed(world: World) -> None
     run = world.engine.start("mendable")
     assert world.status(run) is WorkflowStatus.FAILED
     broken[0] = False
+    world.with_queue()
 
     world.engine.retry(run.id)
 
+    live = world.stored(run)
+    assert (live.status, live.error, live.finished_at) == (WorkflowStatus.READY, "", None)
+    world.engine.execute_step(run.id)
     stored = world.stored(run)
     assert (stored.status, stored.error, stored.data) == (WorkflowStatus.COMPLETED, "", {"seen": ["one", "two"]})
 
