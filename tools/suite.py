@@ -46,8 +46,8 @@ THOROUGH = {
     "workflows:unit/protocol": DATABASES,
 }
 """Left to CI, which runs with `--thorough`, on these databases: each package's suite from its wheel alone, what waits
-long, what takes minutes on a server and differs little from one to the other, and the models of the protocol, which change
-with it alone. Named as for `--only`."""
+long, what takes minutes on a server and differs little from one to the other, and the models of the protocol, which
+change with it alone. Named as for `--only`."""
 SLOW_FIRST = ("installs", "workflows", "workflows, pure", "events", "testing", "clusters", "docs", "q2-executor")
 """Started first, so that no lane begins something long when the others have ended. The rest follow in any order."""
 LANES = (os.cpu_count() or 1) + 1

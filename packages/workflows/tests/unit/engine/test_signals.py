@@ -645,3 +645,26 @@ def test_an_event_announced_again_after_its_delivery_is_still_heard(world: World
     world.advance(minutes=1)
 
     assert world.status(run) is WorkflowStatus.COMPLETED
+
+
+def test_a_name_that_cannot_be_delivered_does_not_hold_up_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = world.storage.mailbox.lock
+
+    def locked(name: str) -> None:
+        if name == "poisoned":
+            raise OSError("the storage failed for this name")
+        lock(name)
+
+    run = world.engine.start(waiter())
+    # Nobody delivers at once what is sent: the sweep finds both.
+    world.set_policy(Policy(inline_delivery=0))
+    world.engine.signal("poisoned")
+    world.engine.signal("x")
+    monkeypatch.setattr(world.storage.mailbox, "lock", locked)
+
+    done = world.engine.process_scheduled()
+
+    assert (done["errors"], done["delivered"]) == (1, 1)
+    assert world.status(run) is WorkflowStatus.COMPLETED
