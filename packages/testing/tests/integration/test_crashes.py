@@ -439,3 +439,15 @@ class TestOneDeath:
         refusal = r"'nowhere' is not a point where a worker can die\. Points: start\.before_commit"
         with pytest.raises(ValueError, match=refusal), automation.worker_dies("nowhere"):
             pass
+
+    @pytest.mark.parametrize(("time", "passed"), [(9, 2), (None, 0)])
+    def test_a_death_that_never_came_is_told(self, automation, time, passed):
+        point = "finish.before_commit" if passed else "callback.after_body"
+        told = rf"No worker died: '{point}' was passed {passed} times in the block, .* for time {time or 1} was to die"
+
+        with pytest.raises(AssertionError, match=told), automation.worker_dies(point, time=time):
+            automation.start(Careful, number=1)
+
+    def test_what_the_block_raises_itself_is_what_the_test_sees(self, automation):
+        with pytest.raises(KeyError), automation.worker_dies("finish.before_commit"):
+            raise KeyError("the test's own")

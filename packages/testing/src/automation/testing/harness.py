@@ -240,10 +240,18 @@ class Harness(Assertions):
         works in the test's own process cannot die alone. What it held stays claimed until the clock has moved past
         the claim's end, as in production. The points are `automation.workflows.engine.faults.POINTS` and
         `automation.events.faults.POINTS`.
+
+        Raises AssertionError after the block when no worker has died in it, because the test would try nothing.
         """
         passage = Passage(kill_at=time or 0, only=at, is_at_work=self._is_at_work)
         with passage.watched(), self._queued():
             yield
+        if passage.died_at is None:
+            raise AssertionError(
+                f"No worker died: {at!r} was passed {passage.passed} times in the block, and the worker that passes it "
+                f"for time {time or 1} was to die. Let the work happen inside the block: start, save, move the clock, "
+                "or `automation.run_until_idle()`."
+            )
 
     @contextmanager
     def recording(self) -> Iterator[Recording]:
