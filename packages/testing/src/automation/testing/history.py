@@ -160,6 +160,7 @@ def reference(instance: Any) -> str:
 
 def _names_of(instance: Any) -> Sequence[Any]:
     """Return what runs may call an instance: as `WorkflowRun.objects.for_entity`, its multi-table parents count."""
+    refuse_no_instance(instance)
     names: Sequence[Any] = import_module("automation.workflows.authoring.entities").names_of(instance)
     return names
 
