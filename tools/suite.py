@@ -38,10 +38,12 @@ THOROUGH = {
     "clusters:test_piling_up.py": SERVERS,
     "clusters:test_redis.py": DATABASES,
     "docs:test_start.py": DATABASES,
+    "docs:test_testing_page.py": DATABASES,
     "events:integration/test_errors.py": ("mariadb",),
+    "events:integration/test_load.py": ("mariadb",),
     "guide:test_newcomer_in_any_order.py": DATABASES,
     "testing:integration/test_crashes.py": SERVERS,
-    "workflows:integration/test_barriers.py": ("mariadb",),
+    "workflows:integration/test_barriers.py": SERVERS,
     "workflows:integration/test_storage_contract.py": ("mariadb",),
     "workflows:unit/protocol": DATABASES,
 }
