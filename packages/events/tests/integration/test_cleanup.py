@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from automation.events import cleanup
 from automation.events.callbacks import on_event, on_event_rescheduled
 from automation.events.models import Event, EventDelivery
 from automation.events.services import event_processor
@@ -126,3 +127,26 @@ def test_marks_of_an_app_that_is_not_installed_stay(clock):
     clock.advance(days=31)
     event_processor.cleanup_old_events()
     assert Event.objects.filter(status="occurred", current_key__isnull=False).count() == 1
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_mark_that_becomes_history_while_it_is_cleaned_up_is_kept_as_such(clock, monkeypatch, others):
+    """Its entity had vanished when it was asked for, and is saved again before the mark is deleted."""
+    alarms = [Alarm.objects.create(level=9) for _ in range(1 + others)]
+    Alarm.objects.all()._raw_delete("default")
+    clock.advance(days=40)
+    look = cleanup.existing_ids
+
+    def looked_for_and_then_saved(*args, **options):
+        found = look(*args, **options)
+        if not Alarm.objects.exists():
+            Alarm.objects.create(pk=alarms[0].pk, level=9)
+        return found
+
+    monkeypatch.setattr(cleanup, "existing_ids", looked_for_and_then_saved)
+
+    report = event_processor.cleanup_old_events(30)
+
+    assert report["deleted_count"] == others
+    assert Event.objects.for_entity(alarms[0]).count() == 2, "what was, and the new object's"
+    assert Event.objects.count() == 2

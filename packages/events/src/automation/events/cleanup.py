@@ -84,6 +84,8 @@ def _delete(events: Sequence[Event], *, using: str) -> int:
         # Only as they were read: a row that was settled anew meanwhile is not old history.
         rows = Event.objects.using(using).filter(as_read(events))
         ids = list(rows.values_list("pk", flat=True))
+        if not ids:
+            return 0
         EventDelivery.objects.using(using).filter(event_id__in=ids)._raw_delete(using)
         gone: QuerySet[Event] = Event.objects.using(using).filter(pk__in=ids)
         return int(gone._raw_delete(using))
