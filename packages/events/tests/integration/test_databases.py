@@ -216,6 +216,23 @@ def test_subscriber_that_is_gone_parks_its_changes(clock):
     assert set(EventDelivery.objects.values_list("status", flat=True)) == {"parked"}
 
 
+def test_change_for_another_database_does_not_overtake_one_that_is_parked(clock):
+    """The first was met by a process that does not have the subscriber; the one that moves the date has it."""
+    with subscribed(RecordingSubscriber(alias="other")) as subscriber:
+        subscriber.armed, armed = lambda *_, **__: 1 / 0, subscriber.armed
+        reservation = Reservation.objects.create(checkin_at=clock.now() + 5 * HOUR)
+        of_checkin = EventDelivery.objects.filter(event__event_name="checkin_due")
+        assert of_checkin.update(status="parked", next_at=clock.now() + HOUR) == 1
+        subscriber.armed = armed
+        reservation.checkin_at += HOUR
+        reservation.save()
+        clock.advance(hours=2)
+        event_processor.process_due_events()
+        event_processor.process_due_events()
+    told = [kind for kind, ones in subscriber.heard for one in ones if one.event_name == "checkin_due"]
+    assert told == ["armed", "moved"]
+
+
 def test_database_that_cannot_be_reached_does_not_stop_the_others(clock, monkeypatch):
     book = Reservation.objects.create(status="confirmed", checkin_at=clock.now())
     databases._known.clear()
