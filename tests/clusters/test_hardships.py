@@ -8,10 +8,13 @@ from tests.clusters.stage import play
 
 @pytest.fixture(scope="module")
 def facts() -> Facts:
-    """`retry` is shorter than `timeout`, which a check warns of: the slow step's message goes to a second worker."""
+    """`retry` is shorter than `timeout`, which a check warns of: the slow step's message goes to a second worker.
+
+    One is free for it: of the four, one may hang, one be killed, and one is at the step.
+    """
     return play(
         "hardships",
-        q2={"timeout": 6, "retry": 2},
+        q2={"timeout": 6, "retry": 2, "workers": 4},
         every={"SWEEP_EVERY": 2},
         claims={"CLAIM_MARGIN": 1},
         limit_seconds=600,

@@ -251,7 +251,7 @@ class Slowcoach:
 
     @step(start=True)
     def run(self) -> Any:
-        time.sleep(3)
+        time.sleep(4)
         Entry.write("arrived at last", "slowcoach")
         return complete()
 
