@@ -1,11 +1,13 @@
 """What tests of this package share: a clock that stands still, and callbacks that are gone afterwards."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from automation.events import registry
 from automation.events.callbacks import CallbackRegistry, callback_registry
+from automation.events.definitions import EventDefinition
 from automation.events.ports import wiring
 from automation.testing.flushing import quick_flush
 
@@ -40,6 +42,20 @@ def callbacks() -> Iterator[CallbackRegistry]:
     yield callback_registry
     callback_registry._subscriptions.clear()
     callback_registry._subscriptions.update(before)
+
+
+@pytest.fixture
+def deploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Sequence[EventDefinition]], None]]:
+    """Have reservations declare these definitions, and no others, from now on."""
+    from tests.hotel.models import Reservation
+
+    def change(definitions: Sequence[EventDefinition]) -> None:
+        monkeypatch.setattr(Reservation, "events", definitions)
+        registry.forget()
+
+    yield change
+    monkeypatch.undo()
+    registry.forget()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -9,7 +9,6 @@ from contextlib import suppress
 import pytest
 from django.db import DatabaseError, OperationalError, connection, transaction
 
-from automation.events import registry
 from automation.events.callbacks import on_event
 from automation.events.definitions import EventDefinition
 from automation.events.models import Event, EventDelivery
@@ -57,17 +56,6 @@ def lose_a_deadlock():
     assert len(lost) == 1, "there was no deadlock"
 
 
-@pytest.fixture
-def declare(monkeypatch):
-    def change(*definitions):
-        monkeypatch.setattr(Reservation, "events", list(definitions))
-        registry.forget()
-
-    yield change
-    monkeypatch.undo()
-    registry.forget()
-
-
 def test_callback_that_swallows_a_deadlock_commits_nothing_and_is_tried_again(lose_a_deadlock):
     todo = [lose_a_deadlock]
 
@@ -96,7 +84,7 @@ def test_callback_that_swallows_a_deadlock_at_its_end_is_not_complete(lose_a_dea
     assert (Ledger.objects.exists(), EventDelivery.objects.get().status) == (False, "pending")
 
 
-def test_condition_that_swallows_a_deadlock_leaves_the_save_whole_or_undone(lose_a_deadlock, declare):
+def test_condition_that_swallows_a_deadlock_leaves_the_save_whole_or_undone(lose_a_deadlock, deploy):
     todo = [lose_a_deadlock]
 
     def meets_another(reservation):
@@ -105,7 +93,7 @@ def test_condition_that_swallows_a_deadlock_leaves_the_save_whole_or_undone(lose
             act()
         return True
 
-    declare(EventDefinition("now", condition=meets_another))
+    deploy([EventDefinition("now", condition=meets_another)])
 
     def book():
         with transaction.atomic():

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from automation.events import declaring, registry
+from automation.events import declaring
 from automation.events.callbacks import on_event, on_event_cancelled
 from automation.events.definitions import EventDefinition
 from automation.events.models import DeclarationState, Event, EventDelivery
@@ -21,17 +21,6 @@ from tests.hotel.models import Ledger, Reservation
 pytestmark = pytest.mark.django_db(transaction=True)
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def deploy(monkeypatch):
-    def change(definitions):
-        monkeypatch.setattr(Reservation, "events", definitions)
-        registry.forget()
-
-    yield change
-    monkeypatch.undo()
-    registry.forget()
 
 
 def early(name="early", minutes=-60):

@@ -3,7 +3,6 @@
 import pytest
 from django.db import connection, connections, transaction
 
-from automation.events import registry
 from automation.events.callbacks import on_event
 from automation.events.definitions import EventDefinition
 from automation.events.models import Event, EventDelivery
@@ -40,20 +39,9 @@ def names_at(alias):
     return sorted(Plain.objects.using(alias).values_list("name", flat=True))
 
 
-@pytest.fixture
-def declare(monkeypatch):
-    def change(*definitions):
-        monkeypatch.setattr(Reservation, "events", list(definitions))
-        registry.forget()
-
-    yield change
-    monkeypatch.undo()
-    registry.forget()
-
-
 @pytest.mark.parametrize("asks", ["condition", "payload"])
-def test_definition_that_fails_at_another_database_harms_no_transaction_there(second, declare, asks):
-    declare(EventDefinition("now", **{asks: fails_at(second)}))
+def test_definition_that_fails_at_another_database_harms_no_transaction_there(second, deploy, asks):
+    deploy([EventDefinition("now", **{asks: fails_at(second)})])
 
     with transaction.atomic(using=second):
         Plain.objects.using(second).create(name="before")
@@ -83,8 +71,8 @@ def test_callback_that_fails_at_another_database_harms_no_transaction_there(seco
     assert (failed.status, "no_such_column" in failed.error) == ("pending", True)
 
 
-def test_validity_is_asked_without_harm_to_another_database(second, declare):
-    declare(EventDefinition("now", condition=fails_at(second)))
+def test_validity_is_asked_without_harm_to_another_database(second, deploy):
+    deploy([EventDefinition("now", condition=fails_at(second))])
     Reservation.objects.create()
     with transaction.atomic(using=second):
         assert not Event.objects.get().is_valid
@@ -92,8 +80,8 @@ def test_validity_is_asked_without_harm_to_another_database(second, declare):
     assert "after" in names_at(second)
 
 
-def test_code_that_asks_nothing_there_costs_the_other_database_nothing(second, declare):
-    declare(EventDefinition("now", condition=lambda r: Plain.objects.filter(name=r.status).exists()))
+def test_code_that_asks_nothing_there_costs_the_other_database_nothing(second, deploy):
+    deploy([EventDefinition("now", condition=lambda r: Plain.objects.filter(name=r.status).exists())])
     statements = []
 
     def note(execute, sql, params, many, context):
