@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from automation.events.ports import wiring
 from automation.testing.contracts import DispatcherContract
-from tests.broken.messages import InMemory, Messages
+from tests.broken.messages import InMemory, Messages, RaisesWhenDown, StuckAfterARollback
 from tests.broken.telling import Broken, breaks
 
 __all__ = ["BROKEN", "IntactQueue"]
@@ -105,25 +105,15 @@ class SendsBeforeTheCommit(Queue):
 @queue(
     "a_rollback_raises_nothing_and_leaves_the_dispatcher_working",
 )
-class StopsAfterARollback(Queue):
-    @contextmanager
-    def transaction(self):
-        try:
-            with super().transaction():
-                yield
-        except ZeroDivisionError:
-            self.uncommitted = []
-            raise
+class StopsAfterARollback(StuckAfterARollback, Queue):
+    pass
 
 
 @queue(
     "a_failure_to_send_is_logged_and_does_not_reach_who_has_committed",
 )
-class RaisesAfterTheCommit(Queue):
-    def put(self, message):
-        if self.is_down:
-            raise ConnectionError("the queue is down")
-        super().put(message)
+class RaisesAfterTheCommit(RaisesWhenDown, Queue):
+    pass
 
 
 @queue(

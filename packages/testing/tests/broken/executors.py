@@ -1,12 +1,11 @@
 """An executor in memory that keeps its contract, and others that are each broken in one way."""
 
-from contextlib import contextmanager
 from datetime import timedelta
 
 from automation.testing.contracts import ExecutorContract
 from automation.testing.contracts.builders import an_id
 from automation.workflows.ports import wiring
-from tests.broken.messages import InMemory, Messages
+from tests.broken.messages import InMemory, Messages, RaisesWhenDown, StuckAfterARollback
 from tests.broken.telling import Broken, breaks
 
 __all__ = ["BROKEN", "IntactQueue"]
@@ -103,25 +102,15 @@ class SendsBeforeTheCommit(Queue):
 @queue(
     "a_rollback_raises_nothing_and_leaves_the_executor_working",
 )
-class StopsAfterARollback(Queue):
-    @contextmanager
-    def transaction(self):
-        try:
-            with super().transaction():
-                yield
-        except ZeroDivisionError:
-            self.uncommitted = []
-            raise
+class StopsAfterARollback(StuckAfterARollback, Queue):
+    pass
 
 
 @queue(
     "a_failure_to_send_does_not_reach_the_caller_once_it_has_committed",
 )
-class RaisesAfterTheCommit(Queue):
-    def put(self, message):
-        if self.is_down:
-            raise ConnectionError("the queue is down")
-        super().put(message)
+class RaisesAfterTheCommit(RaisesWhenDown, Queue):
+    pass
 
 
 @queue(

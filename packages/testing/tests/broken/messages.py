@@ -7,7 +7,7 @@ from datetime import timedelta
 from automation.testing.contracts.builders import NOW
 from automation.testing.contracts.transport import Transport
 
-__all__ = ["InMemory", "Messages"]
+__all__ = ["InMemory", "Messages", "RaisesWhenDown", "StuckAfterARollback"]
 
 
 class Messages:
@@ -66,6 +66,28 @@ class Messages:
     def work(self, message):
         """Do what a message says."""
         raise NotImplementedError(f"{type(self).__name__} does not say what a message does.")
+
+
+class StuckAfterARollback(Messages):
+    """Takes what comes after a rollback for part of the transaction that is gone."""
+
+    @contextmanager
+    def transaction(self):
+        try:
+            with super().transaction():
+                yield
+        except ZeroDivisionError:
+            self.uncommitted = []
+            raise
+
+
+class RaisesWhenDown(Messages):
+    """Lets a failure to send reach whoever has committed."""
+
+    def put(self, message):
+        if self.is_down:
+            raise ConnectionError("the queue is down")
+        super().put(message)
 
 
 class InMemory(Transport):

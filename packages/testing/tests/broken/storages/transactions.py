@@ -7,6 +7,23 @@ from tests.broken.storages.intact import BROKEN, Intact, beside, storage
 from tests.broken.telling import breaks
 
 
+class CommitsAll(MemoryStorage):
+    """Commits although something of this kind was raised, and passes it on afterwards."""
+
+    commits: type[BaseException]
+
+    @contextmanager
+    def transaction(self):
+        raised = None
+        with super().transaction() as open_:
+            try:
+                yield open_
+            except self.commits as error:
+                raised = error
+        if raised is not None:
+            raise raised
+
+
 @storage(
     "a_move_goes_with_the_transaction_that_made_it",
     "a_position_goes_with_the_transaction_that_allotted_it",
@@ -17,33 +34,15 @@ from tests.broken.telling import breaks
     "an_inner_transaction_that_raises_undoes_only_itself",
     "transactions_nest_deeply",
 )
-class WithoutRollback(MemoryStorage):
-    @contextmanager
-    def transaction(self):
-        raised = None
-        with super().transaction() as open_:
-            try:
-                yield open_
-            except Exception as error:
-                raised = error
-        if raised is not None:
-            raise raised
+class WithoutRollback(CommitsAll):
+    commits = Exception
 
 
 @storage(
     "an_interrupt_undoes_the_transaction_like_any_error",
 )
-class CommitsWhatIsInterrupted(MemoryStorage):
-    @contextmanager
-    def transaction(self):
-        raised = None
-        with super().transaction() as open_:
-            try:
-                yield open_
-            except KeyboardInterrupt as interrupt:
-                raised = interrupt
-        if raised is not None:
-            raise raised
+class CommitsWhatIsInterrupted(CommitsAll):
+    commits = KeyboardInterrupt
 
 
 @storage(
