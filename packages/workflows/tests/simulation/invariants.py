@@ -160,10 +160,13 @@ def check_ledger(storage: SimStorage) -> None:
 
 
 def check_outside(outside: list[tuple[UUID, int, str]]) -> None:
-    """Outside effects happen at least once, with one key for all attempts of a visit."""
+    """Outside effects happen at least once, with one key for all attempts of a call.
+
+    A call is told by the run's own Context: a retry by hand goes on with the visit that failed, under a new number.
+    """
     keys: dict[tuple[UUID, int], set[str]] = {}
-    for run_id, visit, key in outside:
-        keys.setdefault((run_id, visit), set()).add(key)
+    for run_id, call, key in outside:
+        keys.setdefault((run_id, call), set()).add(key)
     require(all(len(each) == 1 for each in keys.values()), "a visit has one idempotency key", keys)
     distinct = [key for each in keys.values() for key in each]
     require(len(distinct) == len(set(distinct)), "two visits have two keys", distinct)

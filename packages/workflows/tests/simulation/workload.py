@@ -40,6 +40,7 @@ class SimWorld(Protocol):
     storage: Any
     events: Any
     outside: list[tuple[UUID, int, str]]
+    """Which run, which of its calls, and the key that went with it."""
 
     def chance(self, rate: float) -> bool: ...
 
@@ -173,11 +174,11 @@ def define() -> None:
 
         @step(start=True, atomic=False)
         def run(self):
-            scope = running_scope()
-            world.outside.append((scope.run.id, scope.run.visit, get_wake().idempotency_key))
+            context = get_context()
+            world.outside.append((running_scope().run.id, context.left, get_wake().idempotency_key))
             may_raise()
-            get_context().left -= 1
-            return goto(self.run) if get_context().left else complete()
+            context.left -= 1
+            return goto(self.run) if context.left else complete()
 
     @workflow("parent", default_retry=patient)
     class Parent:
