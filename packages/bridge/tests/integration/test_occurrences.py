@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import connections
+from django.db import InterfaceError, OperationalError, ProgrammingError, connections
 from django.test.utils import CaptureQueriesContext
 
 from automation.bridge.occurrences import EventOccurrences
@@ -12,7 +12,7 @@ from automation.events.models import Event
 from automation.testing import Harness
 from automation.workflows.models import WorkflowRun
 from automation.workflows.ports import EntityRef
-from tests.hotel.automations import done
+from tests.hotel.automations import done, late
 from tests.hotel.models import Paper, Stay
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -131,6 +131,28 @@ class TestAnotherDatabase:
         automation.run_until_idle()
 
         assert WorkflowRun.objects.get(name__endswith="HourBefore").status == "cancelled"
+
+    @pytest.mark.parametrize("error", [OperationalError, InterfaceError, ProgrammingError])
+    def test_a_database_that_is_away_longer_than_workers_may_be_lost_costs_time_alone(
+        self, automation: Harness, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+    ):
+        """`ProgrammingError`: its tables are not there yet, while a deploy is under way."""
+        stay = Stay.objects.using("other").create(arrives_at=NOON + timedelta(hours=5))
+        automation.run_until_idle()
+
+        def refused(event: Event) -> None:
+            raise error("no answer")
+
+        with monkeypatch.context() as away:
+            away.setattr("automation.bridge.occurrences.look_ahead", refused)
+            automation.advance(hours=4, minutes=40)
+        run = WorkflowRun.objects.get(name__endswith="HourBefore")
+        assert (run.status, run.lost_claims) == ("waiting", 0)
+        assert f"not begun: its event cannot be read ({error.__name__}: no answer); looked at again at" in run.why
+
+        automation.advance(minutes=2)
+        assert done[f"HourBefore {stay.pk}"] == 1
+        assert timedelta(minutes=40) <= late[f"HourBefore {stay.pk}"] <= timedelta(minutes=42)
 
 
 def test_an_event_that_is_gone_is_not_looked_for_on_databases_that_hold_none(settings):

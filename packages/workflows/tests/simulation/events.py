@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from automation.workflows.core import EntityRef, WorkflowStatus
-from automation.workflows.ports import Occurrence, Snapshot
+from automation.workflows.ports import EventsAway, Occurrence, Snapshot
+from tests.simulation.faults import DatabaseDown
 from tests.simulation.invariants import require
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.storage import SimStorage
@@ -41,7 +42,10 @@ class SimEvents:
         return self._storage.event(event).occurrence
 
     def snapshot(self, occurrence_id: str) -> Snapshot | None:
-        self._scheduler.point("snapshot")
+        try:
+            self._scheduler.point("snapshot")
+        except DatabaseDown as error:
+            raise EventsAway(str(error)) from error
         event = self._storage.event(occurrence_id)
         return Snapshot(
             occurrence=event.occurrence, event=event, occurred=event.occurred, ended=event.ended, valid=event.valid

@@ -201,9 +201,21 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a storage that is away for a moment uses up the losses of a run at once",
+        "engine/resting.py",
+        "    if not run.lost_claims:\n",
+        "    if run.lost_claims >= 0:\n",
+    ),
+    Mutant(
+        "a start whose event cannot be read is looked at again and again at once",
+        "engine/resting.py",
+        "    return now + pause.delay(1, chance(run))",
+        "    return now",
+    ),
+    Mutant(
+        "a database of events that is away uses up the losses of a start",
         "engine/working.py",
-        "        if not run.lost_claims:\n",
-        "        if run.lost_claims >= 0:\n",
+        "            return self._put_off(claim, away)",
+        "            return self._recovered(claim, attempt, away)",
     ),
     Mutant(
         "a run that rests is handed out at once",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from django.db import router
+from django.db import DatabaseError, InterfaceError, router
 
 from automation.bridge.payload import translated
 from automation.events.conf import conf
@@ -11,7 +11,7 @@ from automation.events.databases import aliases
 from automation.events.holding import Ahead, look_ahead
 from automation.events.models import Event, EventStatus
 from automation.events.ports import Occurrence as Announced
-from automation.workflows.ports import Occurrence, Snapshot
+from automation.workflows.ports import EventsAway, Occurrence, Snapshot
 
 __all__ = ["EventOccurrences"]
 
@@ -27,6 +27,12 @@ class EventOccurrences:
 
     def snapshot(self, occurrence_id: str) -> Snapshot | None:
         """Read the event and its entity now, on the database where the event is; None when it is gone."""
+        try:
+            return self._read(occurrence_id)
+        except (DatabaseError, InterfaceError) as error:
+            raise EventsAway(f"Event {occurrence_id} cannot be read: {error}") from error
+
+    def _read(self, occurrence_id: str) -> Snapshot | None:
         event = _find(occurrence_id)
         if event is None:
             return None

@@ -12,6 +12,7 @@ __all__ = [
     "ClaimLost",
     "ContextError",
     "DefinitionError",
+    "EventsAway",
     "IllegalTransition",
     "NotConfigured",
     "NotInStep",
@@ -92,6 +93,10 @@ class StaleRun(WorkflowError):
             super().__init__(f"Run {run_id} is no longer at revision {revision}: somebody else moved it first.")
         self.run_id = run_id
         self.revision = revision
+
+
+class EventsAway(WorkflowError):
+    """Nobody can tell for the moment what has become of an event: the database that has it does not answer."""
 
 
 class ClaimLost(WorkflowError):

@@ -1,5 +1,6 @@
 """Runs that events plan, move, call off and start."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -20,10 +21,11 @@ from automation.workflows.core import (
     wait,
     workflow,
 )
+from automation.workflows.engine.faults import injected, uninstall
 from automation.workflows.errors import NotConfigured
-from automation.workflows.ports import Occurrence, Snapshot
-from automation.workflows.runs.values import Run
-from tests.unit.world import START, World
+from automation.workflows.ports import EventsAway, Occurrence, Snapshot
+from automation.workflows.runs.values import AttemptOutcome, Run
+from tests.unit.world import START, Queue, World
 
 ENTITY = EntityRef(type="bookings.reservation", id="7")
 
@@ -484,50 +486,153 @@ def test_a_start_on_its_way_to_a_worker_is_called_off_when_its_date_is_cleared(w
     assert log == []
 
 
-def test_a_database_that_fails_while_the_event_is_read_costs_time_alone(world: World, events: Events) -> None:
-    reminder()
-    now = occurrence(START)
-    events.put(now, occurred=True)
-    real, failures = events.snapshot, [OSError("connection reset")]
-
-    def flaky(occurrence_id: str) -> Snapshot | None:
-        if failures:
-            raise failures.pop()
-        return real(occurrence_id)
-
-    events.snapshot = flaky  # type: ignore[method-assign]
-    world.engine.occurred([now])
-
-    run = the_run(world)
-    assert run.status is WorkflowStatus.COMPLETED
-    assert [outcome for _, outcome in world.history(run)] == ["lost", "complete"]
-
-
-def test_a_database_of_events_that_is_away_for_a_minute_fails_no_start(world: World, events: Events) -> None:
-    queue = world.with_queue()
-    reminder()
-    now = occurrence(START)
-    events.put(now, occurred=True)
-    real = events.snapshot
-
-    def away(occurrence_id: str) -> Snapshot | None:
-        if world.clock.at < START + timedelta(minutes=1):
-            raise OSError("connection refused")
-        return real(occurrence_id)
-
-    events.snapshot = away  # type: ignore[method-assign]
-    world.engine.occurred([now])
-    for _ in range(160):
+def works_off(world: World, queue: Queue, **duration: float) -> None:
+    """Let time pass, and a worker take each hint at its second."""
+    until = world.clock.at + timedelta(**duration)
+    while world.clock.at <= until:
         due = [hint for hint in queue.given if hint[1] is None or hint[1] <= world.clock.at]
         queue.given = [hint for hint in queue.given if hint not in due]
         for run_id, _ in due:
             world.engine.execute_step(run_id)
         world.clock.at += timedelta(seconds=1)
 
+
+def fails(events: Events, error: Exception, while_: Callable[[], bool]) -> None:
+    """Have the reading of an event raise, for as long as that holds."""
+    real = events.snapshot
+
+    def snapshot(occurrence_id: str) -> Snapshot | None:
+        found = real(occurrence_id)
+        if while_():
+            raise error
+        return found
+
+    events.snapshot = snapshot  # type: ignore[method-assign]
+
+
+def away(text: str) -> EventsAway:
+    """Return what an adapter raises whose database does not answer."""
+    error = EventsAway("the events are away")
+    error.__cause__ = OSError(text)
+    return error
+
+
+@pytest.mark.parametrize("offset", [0, -60], ids=["at its event", "ahead of its event"])
+def test_a_database_of_events_that_is_away_for_an_hour_costs_time_alone(
+    world: World, events: Events, offset: int
+) -> None:
+    queue = world.with_queue()
+    log: list[Any] = []
+    reminder(log, offset_minutes=offset)
+    ahead = occurrence(START + timedelta(minutes=-offset))
+    events.put(ahead, occurred=not offset)
+    back = START + timedelta(hours=1)
+    fails(events, away("connection refused\n\tIs the server running?"), lambda: world.clock.at < back)
+    world.engine.plan([ahead])
+    if not offset:
+        world.engine.occurred([ahead])
+    world.sweep()
+    queue.given = [(the_run(world).id, None)]
+
+    works_off(world, queue, minutes=59)
     run = the_run(world)
-    assert run.status is WorkflowStatus.COMPLETED
-    assert [outcome for _, outcome in world.history(run)][-1] == "complete"
-    assert {outcome for _, outcome in world.history(run)[:-1]} == {"lost"}
+    assert (run.status, run.lost_claims, run.wake_at) == (WorkflowStatus.WAITING, 0, START)
+    assert run.next_at is not None
+    assert run.why == (
+        "not begun: its event cannot be read (OSError: connection refused Is the server running?); "
+        f"looked at again at {run.next_at:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    assert 50 <= events.looked_at <= 70, "a second after the first failure, then later each time, at most a claim later"
+
+    works_off(world, queue, minutes=3)
+    assert the_run(world).status is WorkflowStatus.COMPLETED
+    assert world.history(run) == [("run", AttemptOutcome.COMPLETE)]
+    assert timedelta(hours=1) <= log[0].late <= timedelta(minutes=62)
+
+
+def test_a_database_of_events_that_blinks_costs_a_start_a_second(world: World, events: Events) -> None:
+    queue = world.with_queue()
+    reminder()
+    now = occurrence(START)
+    events.put(now, occurred=True)
+    fails(events, away("the server closed the connection"), lambda: events.looked_at == 1)
+    world.engine.occurred([now])
+
+    works_off(world, queue, seconds=2)
+    assert the_run(world).status is WorkflowStatus.COMPLETED
+
+
+def test_starts_of_a_herd_whose_events_cannot_be_read_do_not_come_again_at_one_moment(
+    world: World, events: Events
+) -> None:
+    queue = world.with_queue()
+    reminder()
+    fails(events, away("connection refused"), lambda: True)
+    world.engine.occurred([occurrence(START, number=str(number)) for number in range(20)])
+    for run_id, _ in list(queue.given):
+        world.engine.execute_step(run_id)
+
+    assert len({again_at for _, again_at in queue.given if again_at is not None}) == 20
+
+
+def test_an_event_that_occurs_while_it_cannot_be_read_has_its_start_looked_at_at_once(
+    world: World, events: Events
+) -> None:
+    queue = world.with_queue()
+    reminder(offset_minutes=-60)
+    ahead = occurrence(START + timedelta(hours=1))
+    events.put(ahead)
+    is_away = [True]
+    fails(events, away("connection refused"), lambda: bool(is_away))
+    world.engine.plan([ahead])
+    world.sweep()
+    works_off(world, queue, minutes=30)
+    assert the_run(world).status is WorkflowStatus.WAITING
+
+    is_away.clear()
+    queue.given.clear()
+    events.put(ahead, occurred=True)
+    world.engine.occurred([ahead])
+    works_off(world, queue, seconds=0)
+    assert the_run(world).status is WorkflowStatus.COMPLETED
+
+
+def test_an_event_that_changes_just_when_it_cannot_be_read_is_looked_at_again_at_once(
+    world: World, events: Events
+) -> None:
+    reminder()
+    now = occurrence(START)
+    events.put(now, occurred=True)
+    world.with_queue()
+    world.engine.occurred([now])
+    fails(events, away("connection refused"), lambda: events.looked_at == 1)
+
+    def changes() -> None:
+        uninstall("finish.before_apply")
+        world.engine.occurred([now])
+        world.engine.move([now])
+
+    with injected("finish.before_apply", changes):
+        world.engine.execute_step(the_run(world).id)
+
+    assert the_run(world).status is WorkflowStatus.COMPLETED
+
+
+def test_a_reader_of_events_that_is_broken_ends_its_starts_visibly(world: World, events: Events) -> None:
+    """What is no outage does not end by itself."""
+    queue = world.with_queue()
+    reminder()
+    now = occurrence(START)
+    events.put(now, occurred=True)
+    fails(events, AttributeError("no such column of ours"), lambda: True)
+    world.engine.occurred([now])
+
+    works_off(world, queue, minutes=5)
+    run = the_run(world)
+    assert run.status is WorkflowStatus.FAILED
+    assert "came to no end 5 times" in run.error
+    assert "AttributeError: no such column of ours" in run.error
+    assert events.looked_at == 5
 
 
 def test_a_start_by_an_event_without_a_bridge_fails_visibly(world: World, events: Events) -> None:

@@ -4,15 +4,18 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from automation.workflows.authoring.contexts import dump
-from automation.workflows.authoring.definitions import WorkflowDefinition
+from automation.workflows.authoring.definitions import StepDefinition, WorkflowDefinition
 from automation.workflows.authoring.payloads import JsonObject
+from automation.workflows.engine.errors_text import bounded, summarise
+from automation.workflows.engine.resting import after_blind_look
 from automation.workflows.engine.runtime import Runtime
-from automation.workflows.errors import NotConfigured
+from automation.workflows.errors import EventsAway, NotConfigured
 from automation.workflows.ports.occurrences import Snapshot
 from automation.workflows.runs.causes import CancelRequested, Deferred
 from automation.workflows.runs.values import Run
+from automation.workflows.runs.visits import clock_text
 
-__all__ = ["Beginning", "Begun", "NotBegun", "begin", "look"]
+__all__ = ["Beginning", "Begun", "NotBegun", "begin", "look", "unseen"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,7 @@ Beginning: TypeAlias = Begun | NotBegun
 
 
 def look(runtime: Runtime, run: Run) -> Snapshot | None:
-    """Look at the event afresh. Raises NotConfigured, and whatever the database raises."""
+    """Look at the event afresh. Raises NotConfigured, EventsAway, and whatever else the reader raises."""
     assert run.occurrence is not None
     if runtime.wiring.occurrences is None:
         raise NotConfigured(
@@ -41,6 +44,22 @@ def look(runtime: Runtime, run: Run) -> Snapshot | None:
             "Add 'automation.bridge' to INSTALLED_APPS."
         )
     return runtime.wiring.occurrences.snapshot(run.occurrence.id)
+
+
+def unseen(runtime: Runtime, step: StepDefinition, run: Run, away: EventsAway) -> Deferred:
+    """Put off a start whose event cannot be read: it stays reserved, and is looked at again in a while."""
+    assert run.occurrence is not None
+    planned = None if run.occurrence.at is None else run.occurrence.at + run.offset
+    again_at = after_blind_look(runtime, step, run, planned)
+    what = summarise(away.__cause__ or away)
+    why = f"not begun: its event cannot be read ({what}); looked at again at {clock_text(again_at)}"
+    policy = runtime.policy
+    return Deferred(
+        occurrence=run.occurrence,
+        planned_at=planned,
+        next_at=again_at,
+        why=bounded(why, policy.error_length, policy.redact),
+    )
 
 
 def begin(runtime: Runtime, definition: WorkflowDefinition, run: Run, snapshot: Snapshot | None) -> Beginning:

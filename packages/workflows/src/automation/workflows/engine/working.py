@@ -2,15 +2,14 @@
 
 import logging
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
 from automation.workflows.authoring.context import scope_variable
 from automation.workflows.authoring.contexts import load
 from automation.workflows.authoring.payloads import JsonObject
-from automation.workflows.authoring.retry import Retry
-from automation.workflows.engine.beginning import Begun, NotBegun, begin, look
+from automation.workflows.engine.beginning import Begun, NotBegun, begin, look, unseen
 from automation.workflows.engine.buffer import Buffer
 from automation.workflows.engine.claiming import Claim, Claimer, claim_length
 from automation.workflows.engine.errors_text import bounded, describe, summarise
@@ -18,21 +17,16 @@ from automation.workflows.engine.faults import fault
 from automation.workflows.engine.finishing import Finish, Finisher, Turn, is_ours
 from automation.workflows.engine.invoke import Outcome, StepRaised, invoke
 from automation.workflows.engine.moving import Mover
+from automation.workflows.engine.resting import after_loss, chance
 from automation.workflows.engine.runtime import STALE_TRIES, Runtime
 from automation.workflows.engine.scope import Scope, visible_wake
-from automation.workflows.errors import BrokenTransaction, ClaimLost, NotConfigured, StaleRun, UsageError
+from automation.workflows.errors import BrokenTransaction, ClaimLost, EventsAway, NotConfigured, StaleRun, UsageError
 from automation.workflows.runs import causes
 from automation.workflows.runs.values import Run
-from automation.workflows.runs.visits import idempotency_key
 
 __all__ = ["Worker"]
 
 logger = logging.getLogger("automation.workflows")
-
-FIRST_PAUSE = timedelta(seconds=15)
-"""How long a run rests when its storage fails for the second time in one visit; then twice as long, and so on. With the
-usual limit of five it has nearly two minutes before it fails: a database that is restarted is back by then."""
-
 
 class Worker:
     """Works on runs."""
@@ -70,13 +64,13 @@ class Worker:
         except BrokenTransaction as error:
             self._record(attempt.claim or claim, StepRaised(error, attempt.kept), started_at)
             return None
+        except EventsAway as away:
+            return self._put_off(claim, away)
         except ClaimLost as lost:
             logger.info("%s", lost, extra={"run_id": str(claim.run.id)})
             return None
         except Exception as error:  # noqa: BLE001 - the storage failed: whatever it raises, the run must not be left behind
-            if attempt.not_begun is not None and isinstance(error, StaleRun):
-                return self._still_held(claim)
-            return self._recovered(attempt.claim or claim, attempt.finish, error)
+            return self._recovered(claim, attempt, error)
         fault("finish.after_commit")
         return None if attempt.finish is None else attempt.finish.claim
 
@@ -113,7 +107,7 @@ class Worker:
         if claim.run.has_begun:
             return claim
         try:
-            # What the database raises here is nobody's attempt: the run is given back, and looked at again.
+            # What this raises is nobody's attempt: the run is given back, and looked at again.
             snapshot = look(self._runtime, claim.run)
         except NotConfigured as error:
             raise StepRaised(error, None, final=True) from error
@@ -167,7 +161,7 @@ class Worker:
         run, policy = claim.run, self._runtime.policy
         retry, failed = claim.step.retry, run.attempt + 1
         ends = raised.final or retry.gives_up(raised.error, failed)
-        wait = None if ends else retry.delay(failed, _chance(run))
+        wait = None if ends else retry.delay(failed, chance(run))
         return causes.Raised(
             error=describe(raised.error, policy.error_length, policy.redact),
             summary=bounded(summarise(raised.error), policy.error_length, policy.redact),
@@ -207,13 +201,27 @@ class Worker:
                 held = self._runtime.storage.load(run.id)
         raise ClaimLost(f"Run {run.id} is no longer held by this worker: stop, nothing can be committed.")
 
+    def _put_off(self, claim: Claim, away: EventsAway) -> Claim | None:
+        """Have a start looked at again whose event cannot be read; at once where that has changed meanwhile."""
+        cause = unseen(self._runtime, claim.step, claim.run, away)
+        logger.warning("Run %s is %s", claim.run.id, cause.why, extra={"run_id": str(claim.run.id)})
+        try:
+            with self._runtime.storage.transaction():
+                self._finisher.not_begun(claim, cause)
+        except StaleRun:
+            return self._still_held(claim)
+        return None
+
     def _still_held(self, claim: Claim) -> Claim | None:
         """Return the claim with the run as it is now, to be looked at again; None when it is no longer ours."""
         stored = self._runtime.storage.load(claim.run.id)
         return replace(claim, run=stored) if stored is not None and is_ours(stored, claim.run) else None
 
-    def _recovered(self, claim: Claim, finish: Finish | None, error: Exception) -> Claim | None:
+    def _recovered(self, held: Claim, attempt: "_Attempt", error: Exception) -> Claim | None:
         """The storage raised. Find out by reading whether the commit happened; if not, return the run back, counted."""
+        if attempt.not_begun is not None and isinstance(error, StaleRun):
+            return self._still_held(held)
+        claim, finish = attempt.claim or held, attempt.finish
         logger.error("The storage failed under step %r.", claim.run.current_step, exc_info=error)
         stored = self._runtime.storage.load(claim.run.id)
         if finish is not None and stored == finish.transition.after:
@@ -225,7 +233,7 @@ class Worker:
             limit=policy.lost_limit,
             reason=bounded(f"its result could not be stored: {summarise(error)}", policy.error_length, policy.redact),
             position=self._runtime.mailbox.position(),
-            again_at=self._again_at(claim, stored),
+            again_at=after_loss(self._runtime, claim.step, stored),
         )
         try:
             with self._runtime.storage.transaction():
@@ -233,19 +241,6 @@ class Worker:
         except ClaimLost as lost:
             logger.info("%s", lost, extra={"run_id": str(claim.run.id)})
         return None
-
-    def _again_at(self, claim: Claim, run: Run) -> datetime | None:
-        """Return when a run goes on whose storage has just failed: at once the first time, then later each time.
-
-        A dead worker is missed only when its claim ends, which is pause enough. A storage that fails says so at once,
-        and would use up all the losses that a run is allowed while it is away for a moment. The pause is no longer than
-        a claim: whatever fails, a run recovers as soon as it would from a dead worker.
-        """
-        if not run.lost_claims:
-            return None
-        longest = claim_length(self._runtime, claim.step)
-        pauses = Retry(base_delay=FIRST_PAUSE, max_delay=longest, jitter=0.5)
-        return self._runtime.now() + pauses.delay(run.lost_claims, _chance(run))
 
 
 class _Attempt:
@@ -265,8 +260,3 @@ class _Attempt:
             return None
         # A copy, as wherever a Context is kept: a storage tells what changed by identity.
         return self.outcome.data if self.scope.step.retry.keep_context else dict(self.scope.initial)
-
-
-def _chance(run: Run) -> float:
-    """Return a number in [0, 1) that differs between runs and attempts, and is the same when computed again."""
-    return UUID(idempotency_key(run.id, run.visit * 1000 + run.attempt + run.lost_claims)).int / 2**128

@@ -3,7 +3,7 @@
 from automation.workflows.ports.clock import Clock, SystemClock
 from automation.workflows.ports.executor import Executor, Worker
 from automation.workflows.ports.mailbox import Mailbox
-from automation.workflows.ports.occurrences import Occurrences, Snapshot
+from automation.workflows.ports.occurrences import EventsAway, Occurrences, Snapshot
 from automation.workflows.ports.plans import Plans
 from automation.workflows.ports.policy import Policy
 from automation.workflows.ports.storage import Storage
@@ -14,6 +14,7 @@ from automation.workflows.runs.values import EntityRef, Occurrence
 __all__ = [
     "Clock",
     "EntityRef",
+    "EventsAway",
     "Executor",
     "Health",
     "Mailbox",

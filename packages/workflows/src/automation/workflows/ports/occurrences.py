@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from automation.workflows.errors import EventsAway
 from automation.workflows.runs.values import Occurrence
 
-__all__ = ["Occurrences", "Snapshot"]
+__all__ = ["EventsAway", "Occurrences", "Snapshot"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,5 +31,9 @@ class Occurrences(Protocol):
         ...
 
     def snapshot(self, occurrence_id: str) -> Snapshot | None:
-        """Read the occurrence and its entity afresh; None when the event is gone."""
+        """Read the occurrence and its entity afresh; None when the event is gone.
+
+        Raises EventsAway while they cannot be read: the start stays reserved, however long that takes. Whatever else it
+        raises counts as a lost worker, of which a start has few.
+        """
         ...
