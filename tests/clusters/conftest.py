@@ -6,7 +6,7 @@ DATABASE = os.environ.get("AUTOMATION_TEST_DATABASE", "sqlite")
 
 _HEAVY = [
     f"test_{name}.py"
-    for name in ("backlog", "crashes", "flushed", "frozen", "grown", "hardships", "many_clusters", "recycled")
+    for name in ("backlog", "crashes", "flushed", "frozen", "grown", "hardships", "many_clusters", "recycled", "stale")
 ]
 
 collect_ignore = [

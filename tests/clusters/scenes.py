@@ -1,6 +1,8 @@
 """The scenes that are played on real clusters. Each gives facts; tests judge them."""
 
 import json
+import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -8,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
@@ -28,7 +31,7 @@ from automation.workflows.models import WorkflowRun  # noqa: E402
 from tests.clusters.hotel.automations import STEPS  # noqa: E402
 from tests.clusters.hotel.models import Entry, Paper, Stay  # noqa: E402
 from tests.clusters.mischief import RESTART_SERVER, Mischief, is_main, move  # noqa: E402
-from tests.clusters.rig import Rig, end_with_parent, rig, until  # noqa: E402
+from tests.clusters.rig import Cluster, Rig, end_with_parent, rig, until  # noqa: E402
 from tests.clusters.strikes import planned, told  # noqa: E402
 
 Facts = dict[str, Any]
@@ -456,6 +459,38 @@ def frozen(rig: Rig, *, runs: int, seconds: float) -> Facts:
     return {"frozen": before, "alive": [main for main in before if is_main(main)], "doubles": doubles()}
 
 
+def stale(rig: Rig, *, seconds: float = PATIENT_SECONDS) -> Facts:
+    """Workers stand still in the middle of their work until others have done it, and then go on as if nothing were."""
+    cluster = rig.start()
+    engine.start("sleepwalker")
+    engine.start("daydreamer")
+    Stay.objects.create(arrives_at=_in(1), confirmed=True, kind="doorman")
+    until(lambda: len(_stopped(cluster)) == 3, seconds=seconds, what="three workers stand still", tell=_tell)
+    until(_settled, seconds=seconds, what="another has done their work", tell=_tell)
+    stale = _stopped(cluster)
+    before = dict(Counter(Entry.objects.values_list("what", flat=True)))
+    for process in stale:
+        os.kill(process, signal.SIGCONT)
+
+    def have_gone_on() -> bool:
+        errands(1)
+        return set(stale) <= set(Entry.objects.filter(what="errand").values_list("process", flat=True))
+
+    until(have_gone_on, seconds=seconds, what="they have ended what they were at, and take other work", tell=_tell)
+    return {
+        "stale": len(stale),
+        "before": before,
+        "after": dict(Counter(Entry.objects.exclude(what="errand").values_list("what", flat=True))),
+        "states": _states(),
+        "owed": EventDelivery.objects.exclude(status="delivered").count(),
+    }
+
+
+def _stopped(cluster: Cluster) -> list[int]:
+    """Return the workers that stand still."""
+    return [hand for hand in cluster.hands() if "(stopped)" in Path(f"/proc/{hand}/status").read_text()]
+
+
 def labour_more(runs: int, *, share: float) -> None:
     """Start as many runs as make up this share of all."""
     there = WorkflowRun.objects.filter(name="labourer").count()
@@ -493,7 +528,7 @@ def main(name: str, options: str) -> None:
     """Play a scene and print its facts as the last line."""
     scenes: dict[str, Callable[..., Facts]] = {
         scene.__name__: scene
-        for scene in (day, share, backlog, hardships, queues, flushed, frozen, crashes, piling_up, *_LOSSES)
+        for scene in (day, share, backlog, hardships, stale, queues, flushed, frozen, crashes, piling_up, *_LOSSES)
     }
     end_with_parent()
     with rig() as stage:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from automation.events.callbacks import on_event
-from automation.events.models import Event
+from automation.events.models import Event, EventDelivery
 from automation.workflows.core import (
     Retry,
     complete,
@@ -18,6 +18,7 @@ from automation.workflows.core import (
     event_workflow,
     fail,
     get_context,
+    get_wake,
     goto,
     sleep,
     step,
@@ -254,6 +255,54 @@ class Slowcoach:
         time.sleep(4)
         Entry.write("arrived at last", "slowcoach")
         return complete()
+
+
+def stand_still() -> None:
+    """Stop this process, as a machine that is suspended stops all of its own; whoever plays the scene lets it go on."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@workflow("sleepwalker")
+class Sleepwalker:
+    """Stands still in the middle of its first attempt."""
+
+    class Context(BaseModel):
+        number: int = 0
+
+    @step(start=True)
+    def walk(self) -> Any:
+        if get_wake().kind == "start":
+            stand_still()
+        Entry.write("walked", "sleepwalker")
+        return complete()
+
+
+@workflow("daydreamer")
+class Daydreamer:
+    """Stands still in a step without a transaction; the next step writes."""
+
+    class Context(BaseModel):
+        number: int = 0
+
+    @step(start=True, atomic=False)
+    def dream(self) -> Any:
+        if get_wake().kind == "start":
+            stand_still()
+        return goto(self.walk)
+
+    @step()
+    def walk(self) -> Any:
+        Entry.write("walked", "daydreamer")
+        return complete()
+
+
+@on_event(event_name="arrival_due", name="doorman")
+def doorman(event: Event) -> None:
+    """Stands still in the first call for a stay of his."""
+    if event.entity.kind == "doorman":
+        if EventDelivery.objects.get(event_id=event.pk, callback="doorman").attempts == 1:
+            stand_still()
+        Entry.write("opened", "doorman")
 
 
 @workflow("errand")

@@ -150,3 +150,32 @@ def test_mark_that_becomes_history_while_it_is_cleaned_up_is_kept_as_such(clock,
     assert report["deleted_count"] == others
     assert Event.objects.for_entity(alarms[0]).count() == 2, "what was, and the new object's"
     assert Event.objects.count() == 2
+
+
+def test_mark_that_is_armed_again_while_it_is_cleaned_up_keeps_its_calls(clock, monkeypatch):
+    """Its date is moved ahead between the look at its entity and the emptying of its row."""
+    hour_before = on_event("checkin_due", name="early", offset=timedelta(hours=-1))
+    hour_before(lambda event: Ledger.objects.create(entry="early"))
+    reservation = Reservation.objects.create(status="confirmed", checkin_at=clock.now())
+    event_processor.process_due_events()
+    clock.advance(days=40)
+    before = Ledger.objects.count()
+    look = cleanup.existing_ids
+
+    def looked_for_and_then_moved(*args, **options):
+        found = look(*args, **options)
+        reservation.checkin_at = clock.now() + timedelta(days=1)
+        reservation.save()
+        return found
+
+    monkeypatch.setattr(cleanup, "existing_ids", looked_for_and_then_moved)
+
+    report = event_processor.cleanup_old_events(30)
+
+    assert report["emptied_count"] == 1, "the confirmation's alone"
+    clock.advance(hours=23)
+    event_processor.process_due_events()
+    assert list(Ledger.objects.order_by("pk").values_list("entry", flat=True))[before:] == ["early"]
+    clock.advance(hours=1)
+    event_processor.process_due_events()
+    assert Ledger.objects.count() == before + 2

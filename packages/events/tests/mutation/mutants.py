@@ -63,6 +63,30 @@ MUTANTS: Sequence[Mutant] = (
         ("integration/test_cleanup.py",),
     ),
     Mutant(
+        "clean-up deletes what has become history meanwhile",
+        "cleanup.py",
+        "is not old history.\n        rows = Event.objects.using(using).filter(as_read(events))",
+        "\n        rows = Event.objects.using(using).filter(pk__in=[event.pk for event in events])",
+        ("integration/test_cleanup.py",),
+    ),
+    Mutant(
+        "clean-up empties what has been armed again meanwhile",
+        "cleanup.py",
+        "def _empty(events: Sequence[Event], *, using: str) -> int:\n    if not events:\n        return 0\n"
+        "    with transaction.atomic(using=using):\n        rows = Event.objects.using(using).filter(as_read(events))",
+        "def _empty(events: Sequence[Event], *, using: str) -> int:\n    if not events:\n        return 0\n"
+        "    with transaction.atomic(using=using):\n"
+        "        rows = Event.objects.using(using).filter(pk__in=[event.pk for event in events])",
+        ("integration/test_cleanup.py",),
+    ),
+    Mutant(
+        "a relayed change overtakes one that is parked",
+        "holding.py",
+        "        status__in=[DeliveryStatus.PENDING, DeliveryStatus.PARKED],",
+        "        status__in=[DeliveryStatus.PENDING],",
+        ("integration/test_databases.py",),
+    ),
+    Mutant(
         "arming again keeps the generation",
         "lifecycle/reconcile.py",
         "_first_state(snapshot, generation=existing.generation + 1, now=now),",
