@@ -37,6 +37,7 @@ THOROUGH = {
     "clusters:test_grown.py": DATABASES,
     "clusters:test_piling_up.py": SERVERS,
     "clusters:test_redis.py": DATABASES,
+    "clusters:test_stale.py": DATABASES,
     "docs:test_start.py": DATABASES,
     "docs:test_testing_page.py": DATABASES,
     "events:integration/test_errors.py": ("mariadb",),
