@@ -1,8 +1,11 @@
 """Cleaning up: old history goes, and nothing occurs again because of it."""
 
+import re
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from automation.events import cleanup
 from automation.events.callbacks import on_event, on_event_rescheduled
@@ -179,3 +182,14 @@ def test_mark_that_is_armed_again_while_it_is_cleaned_up_keeps_its_calls(clock, 
     clock.advance(hours=1)
     event_processor.process_due_events()
     assert Ledger.objects.count() == before + 2
+
+
+@pytest.mark.parametrize("days", ["30", None, -1, float("nan"), float("inf"), 10**12, timedelta(days=30)])
+def test_an_age_that_is_no_number_of_days_is_refused(days):
+    with pytest.raises(ValueError, match=rf"days_old={re.escape(repr(days))} is not a number of days. Give 0 or more"):
+        event_processor.cleanup_old_events(days)
+
+
+def test_the_command_says_so_without_a_traceback():
+    with pytest.raises(CommandError, match="days_old=-1 is not a number of days"):
+        call_command("process_events", "--cleanup", "--cleanup-days=-1", stdout=StringIO())

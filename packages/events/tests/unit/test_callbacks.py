@@ -1,6 +1,8 @@
 """Registering callbacks."""
 
+import re
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -131,6 +133,18 @@ def test_offset_is_one_of_two_ways(callbacks):
         on_event("paid", offset=timedelta(1), offset_minutes=1)
     with pytest.raises(CallbackError, match="timedelta"):
         on_event("paid", offset=5)
+
+
+@pytest.mark.parametrize("offset", [timedelta.max, timedelta.min])
+def test_an_offset_that_no_database_keeps_is_refused(offset):
+    with pytest.raises(CallbackError, match=r"offset=.*: an offset is at most 36525 days"):
+        on_event("paid", offset=offset)
+
+
+@pytest.mark.parametrize("minutes", ["x", float("nan"), float("inf"), 10**12, Decimal(5), timedelta(minutes=5)])
+def test_minutes_that_are_no_number_of_them_are_refused(minutes):
+    with pytest.raises(CallbackError, match=rf"offset_minutes={re.escape(repr(minutes))}\): .* number of minutes"):
+        on_event("paid", offset_minutes=minutes)
 
 
 def test_unregister_by_function_and_by_name(callbacks):

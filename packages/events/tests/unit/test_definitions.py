@@ -28,6 +28,7 @@ def one_by_one(instance):
         ({"name": "x", "condition": "status"}, "neither a callable nor a Q"),
         ({"name": "x", "payload": {}}, "callable"),
         ({"name": "x", "late": 5}, "timedelta"),
+        ({"name": "x", "late": timedelta(-1)}, r"late=.* must be a timedelta of no less than nothing"),
         ({"name": "x", "about": 5}, "path of fields"),
         ({"name": "x", "condition": later}, "condition is an async function"),
         ({"name": "x", "payload": later}, "payload is an async function"),

@@ -1,10 +1,11 @@
 """What somebody new gets wrong on the first day is answered with what to write instead."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from automation.testing import FakeClock, Harness
+from automation.testing import FakeClock, FakeExecutor, Faults, Harness
 from automation.workflows.core import complete
 from tests.shop.automations import Chase, note_payment
 from tests.shop.models import Order
@@ -36,6 +37,31 @@ class TestMoments:
     def test_a_moment_is_no_length_of_time(self, automation):
         with pytest.raises(TypeError, match=r"is no length of time\. .*advance_to"):
             automation.advance(datetime(2030, 5, 1, tzinfo=UTC))
+
+    @pytest.mark.parametrize("given", [5, "an hour", datetime(2030, 5, 1)], ids=["number", "text", "moment"])
+    @pytest.mark.parametrize(
+        ("use", "word"),
+        [
+            (lambda automation, given: automation.run_to_end(automation.start(Chase), within=given), "within="),
+            (lambda automation, given: automation.executor.delay(given), "by="),
+            (lambda automation, given: FakeExecutor(horizon=given), "horizon="),
+            (lambda automation, given: Faults(longest_delay=given), "longest_delay="),
+        ],
+        ids=["within", "delay", "horizon", "longest_delay"],
+    )
+    def test_what_is_no_length_of_time_is_refused(self, automation, given, use, word):
+        says = rf"{re.escape(repr(given))} is no length of time\. Write {word}timedelta\(minutes="
+        with pytest.raises(TypeError, match=says):
+            use(automation, given)
+
+    @pytest.mark.parametrize("move", ["advance", "jump"])
+    @pytest.mark.parametrize("far", [{"by": timedelta.max}, {"days": 10**9}, {"days": 10**7}], ids=repr)
+    def test_a_time_beyond_every_calendar_is_refused(self, automation, move, far):
+        with pytest.raises(ValueError, match=r"The clock shows 20.*, and no date lies so far from it"):
+            getattr(automation.clock, move)(**far)
+
+    def test_a_run_may_take_for_ever(self, automation):
+        assert automation.run_to_end(automation.start(Chase), within=timedelta.max).status.is_terminal
 
     @pytest.mark.parametrize("move", ["advance", "jump"])
     def test_a_unit_that_there_is_not_is_refused_by_its_name(self, automation, move):

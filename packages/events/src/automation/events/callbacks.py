@@ -27,6 +27,9 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 ANY = "*"
 NAME_LIMIT = 255
+_FARTHEST = timedelta(days=36_525)
+"""A hundred years, before or after: databases keep a length of time in 64 bits, and end with the year 9999."""
+_A_MINUTE = timedelta(minutes=1)
 
 
 class EventPhase(StrEnum):
@@ -264,9 +267,16 @@ def _label_of(model: type[Any]) -> str:
 def _offset(offset: timedelta | None, minutes: float | None) -> timedelta:
     if offset is not None and minutes is not None:
         raise CallbackError("@on_event takes offset or offset_minutes, not both.")
+    if minutes is not None and (not isinstance(minutes, int | float) or not abs(minutes) <= _FARTHEST / _A_MINUTE):
+        raise CallbackError(
+            f"@on_event(offset_minutes={minutes!r}): offset_minutes is a number of minutes, such as -60, of at most "
+            f"{_FARTHEST.days} days."
+        )
     if offset is not None and not isinstance(offset, timedelta):
         raise CallbackError(f"@on_event(offset={offset!r}): offset is a timedelta. For minutes, use offset_minutes.")
-    return offset if offset is not None else timedelta(minutes=minutes or 0)
+    if offset is not None and abs(offset) > _FARTHEST:
+        raise CallbackError(f"@on_event(offset={offset!r}): an offset is at most {_FARTHEST.days} days.")
+    return offset if offset is not None else (minutes or 0) * _A_MINUTE
 
 
 def _name_of(function: Callable[..., Any]) -> str:

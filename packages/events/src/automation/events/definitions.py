@@ -77,7 +77,7 @@ class EventDefinition:
                 yield f"EventDefinition({self.name!r}): {what} is an async function, and is not awaited. Use def."
             if inspect.isgeneratorfunction(function) and what != "about":
                 yield f"EventDefinition({self.name!r}): {what} is a generator function. Return a value instead."
-        if self.late is not None and not isinstance(self.late, timedelta):
-            yield f"EventDefinition({self.name!r}): late={self.late!r} must be a timedelta."
+        if self.late is not None and not (isinstance(self.late, timedelta) and self.late >= timedelta(0)):
+            yield f"EventDefinition({self.name!r}): late={self.late!r} must be a timedelta of no less than nothing."
         if self.about is not None and not isinstance(self.about, str) and not callable(self.about):
             yield f"EventDefinition({self.name!r}): about={self.about!r} must be a path of fields or a callable."

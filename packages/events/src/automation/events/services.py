@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from automation.events.databases import candidates, is_served
+from automation.events.lifecycle.reconcile import earlier
 from automation.events.polling import Tally, next_due, poll
 from automation.events.ports.processor import Health
 from automation.events.ports.wiring import wiring
@@ -40,10 +41,15 @@ class EventProcessor:
         }
 
     def cleanup_old_events(self, days_old: int = 30, *, using: str | None = None) -> dict[str, Any]:
-        """Delete history older than `days_old` days, in batches; nothing occurs again because of it."""
+        """Delete history older than `days_old` days, in batches; nothing occurs again because of it.
+
+        Raises ValueError for what is not a number of days.
+        """
         from automation.events.cleanup import clean_up
 
-        cutoff = wiring.clock.now() - timedelta(days=days_old)
+        if not isinstance(days_old, int | float) or not 0 <= days_old <= timedelta.max.days:
+            raise ValueError(f"days_old={days_old!r} is not a number of days. Give 0 or more, such as 30.")
+        cutoff = earlier(wiring.clock.now(), timedelta(days=days_old))
         deleted, emptied, calls = 0, 0, 0
         for report in _each(using, lambda alias: clean_up(cutoff, using=alias)):
             deleted += report.deleted

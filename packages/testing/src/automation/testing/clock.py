@@ -114,8 +114,7 @@ class FakeClock:
 
         A day is 24 hours, whatever wall clocks do; `advance_to_next("09:00")` follows wall clocks.
         """
-        _refuse_a_bare_number(by)
-        self._travel(self._now + by + timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds))
+        self._travel(self._after(by, weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds))
 
     def advance_to(self, at: datetime | str, *, zone: Zone = None) -> None:
         """Move on to a moment (see `instant`), stopping at every due moment on the way."""
@@ -150,9 +149,8 @@ class FakeClock:
 
         What came due is done when the clock is next advanced, or a verb of the Harness is used.
         """
-        _refuse_a_bare_number(by)
-        length = by + timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
-        self._set(self._not_back(self._now + length))
+        moment = self._after(by, weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+        self._set(self._not_back(moment))
 
     def turn_back(self, at: datetime) -> None:
         """Show an earlier time again, to tell a story once more. Nothing happens on the way."""
@@ -165,6 +163,13 @@ class FakeClock:
     def detach(self, itinerary: Itinerary) -> None:
         """Stop for this itinerary no more."""
         self._itineraries.remove(itinerary)
+
+    def _after(self, by: timedelta, **units: float) -> datetime:
+        _refuse_a_bare_number(by)
+        try:
+            return self._now + by + timedelta(**units)
+        except OverflowError as error:
+            raise ValueError(f"The clock shows {self._now.isoformat()}, and no date lies so far from it.") from error
 
     def _travel(self, target: datetime) -> None:
         self._not_back(target)

@@ -15,6 +15,7 @@ from typing import Any
 
 from automation.testing.executor import FakeExecutor
 from automation.testing.installed import wirings
+from automation.testing.lengths import check_length
 
 __all__ = ["DATABASES", "READY", "SETTINGS", "RunningCluster", "running_cluster"]
 
@@ -40,6 +41,7 @@ class RunningCluster:
 
     def wait_until(self, condition: Callable[[], Any], *, within: timedelta = timedelta(seconds=60)) -> Any:
         """Wait, in real time, until the condition holds; return its value. Raises AssertionError with the log's end."""
+        check_length(within, "within=")
         end = time.monotonic() + within.total_seconds()
         while time.monotonic() < end:
             if found := condition():

@@ -14,6 +14,7 @@ from uuid import UUID
 from automation.testing.commits import after_commit, run_commit_hooks
 from automation.testing.faults import Faults, WorkerDied
 from automation.testing.installed import events_wiring, workflows_wiring
+from automation.testing.lengths import check_length
 from automation.testing.loops import NeverIdleError, refuse_a_loop
 from automation.testing.messages import Kind, Message
 
@@ -40,6 +41,7 @@ class FakeExecutor:
     """
 
     def __init__(self, *, faults: Faults | None = None, horizon: timedelta = _TEN_YEARS) -> None:
+        check_length(horizon, "horizon=")
         self._horizon = horizon
         self._queue: list[Message] = []
         self._numbers = count(1)
@@ -170,6 +172,7 @@ class FakeExecutor:
 
     def delay(self, by: timedelta, messages: _Chosen = None) -> int:
         """Let these messages, or all, arrive later; return how many."""
+        check_length(by, "by=")
         late = self._chosen(messages)
         self.drop(late)
         self._queue.extend(replace(message, due_at=message.due_at + by) for message in late)

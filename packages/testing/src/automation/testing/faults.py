@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from automation.testing.lengths import check_length
+
 __all__ = ["Faults", "WorkerDied"]
 
 
@@ -25,6 +27,7 @@ class Faults:
     """Of the messages that are due, any may be next."""
 
     def __post_init__(self) -> None:
+        check_length(self.longest_delay, "longest_delay=")
         for name in ("duplicate", "drop", "delay"):
             rate = getattr(self, name)
             if not 0 <= rate <= 1:

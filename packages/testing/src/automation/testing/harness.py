@@ -19,6 +19,7 @@ from automation.testing.crashes import (
 from automation.testing.executor import FakeExecutor
 from automation.testing.faults import Faults
 from automation.testing.installed import engine, events_wiring, refuse_under_loop, workflows_wiring
+from automation.testing.lengths import check_length
 from automation.testing.loops import refuse_a_long_sleep
 from automation.testing.messages import Message
 from automation.testing.names import refuse_unknown_attribute
@@ -278,11 +279,12 @@ class Harness(Assertions):
 
         Raises AssertionError with the run's timeline when nothing is left to wait for, or `within` is over.
         """
-        limit = self.clock.now() + within
+        check_length(within, "within=")
+        began_at = self.clock.now()
         self.run_until_idle()
         while not (stored := self.run(run)).status.is_terminal:
             due_at = self.next_due()
-            if due_at is None or due_at > limit:
+            if due_at is None or due_at - began_at > within:
                 raise self._failure(f"Expected it to end within {within}.", stored)
             self.clock.advance_to(due_at)
         return stored

@@ -18,6 +18,7 @@ __all__ = [
     "NotInStep",
     "PayloadError",
     "ProgrammingError",
+    "ResultError",
     "StaleRun",
     "StepTimedOut",
     "UnknownRun",
@@ -46,6 +47,10 @@ class ContextError(ProgrammingError):
 
 class UsageError(WorkflowError, ValueError):
     """The engine was called with something it refuses; nothing was changed."""
+
+
+class ResultError(ProgrammingError, UsageError):
+    """`sleep`, `wait` and the like were asked for a result that there cannot be. In a step it fails the run at once."""
 
 
 class PayloadError(UsageError):

@@ -1,5 +1,6 @@
 """Definition mistakes are found at import, and the error says what to write."""
 
+import re
 from datetime import timedelta
 from functools import wraps
 from types import SimpleNamespace
@@ -335,6 +336,13 @@ def test_options_of_on_fail_that_make_no_sense_are_refused(options: dict[str, An
 def test_an_entity_type_that_is_no_model_is_refused(wanted: Any) -> None:
     with pytest.raises(DefinitionError, match=r"names no model. Write a model, 'model' or 'app_label.model'"):
         event_workflow("shipping", entity_type=wanted)
+
+
+@pytest.mark.parametrize("minutes", ["x", None, float("nan"), float("inf"), 10**12, timedelta(minutes=5)])
+def test_minutes_that_are_no_number_of_them_are_refused(minutes: Any) -> None:
+    says = rf"@event_workflow\('shipping', offset_minutes={re.escape(repr(minutes))}\) is not a number of minutes"
+    with pytest.raises(DefinitionError, match=says):
+        event_workflow("shipping", offset_minutes=minutes)
 
 
 @pytest.mark.parametrize("offset", [5, timedelta.max, timedelta.min])

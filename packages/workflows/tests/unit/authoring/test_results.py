@@ -55,6 +55,7 @@ def test_what_is_no_saved_instance_is_refused(thing: object) -> None:
         (lambda: wait("x", on_timeout="late"), "would never get there. Add timeout="),
         (lambda: wait("x", timeout=5), r"takes a timedelta, not 5. Write timedelta\(minutes=...\)"),  # type: ignore[arg-type]
         (lambda: wait("x", since="yesterday"), 'since is "run", "now" or a timedelta'),  # type: ignore[arg-type]
+        (lambda: sleep("x"), r"sleep\(...\) takes a timedelta, not 'x'"),  # type: ignore[arg-type]
         (lambda: sleep(60), "takes a timedelta, not 60"),  # type: ignore[arg-type]
         (lambda: sleep(timedelta.max), "takes at most 36525 days, not .* A wait without timeout= never ends"),
         (lambda: wait("x", since=timedelta(-1)), 'since is "run", "now" or a timedelta of at most 36525 days'),
@@ -70,6 +71,10 @@ def test_what_is_no_saved_instance_is_refused(thing: object) -> None:
 def test_mistakes_in_a_result_say_what_to_write(make: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         make()
+
+
+def test_a_time_that_is_over_is_no_time_at_all() -> None:
+    assert sleep(timedelta.min).duration == wait("x", timeout=timedelta(-1)).timeout == timedelta(0)
 
 
 def test_complete_and_fail_carry_what_they_are_given() -> None:

@@ -56,6 +56,11 @@ def test_give_up_on_takes_one_exception_or_several_and_their_children() -> None:
         ({"give_up_on": ("ValueError",)}, r"takes exception classes. Use \(ValueError,\)"),
         ({"backoff_factor": 0.5}, "shortens delays. Use 1.0 or more"),
         ({"jitter": 2}, "is outside 0.0 to 1.0"),
+        ({"max_attempts": "3"}, r"Retry\(max_attempts='3'\) is not a whole number. Use 1 or more"),
+        ({"max_attempts": None}, r"Retry\(max_attempts=None\) is not a whole number. Use 1 or more"),
+        ({"max_attempts": 2.5}, r"Retry\(max_attempts=2.5\) is not a whole number. Use 1 or more"),
+        ({"backoff_factor": "2"}, r"Retry\(backoff_factor='2'\) is not a number. Use 1.0 or more"),
+        ({"jitter": None}, r"Retry\(jitter=None\) is not a number. Use 0.0 to 1.0"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(options: dict[str, object], says: str) -> None:

@@ -19,9 +19,11 @@ from automation.workflows.core import (
     get_context,
     get_wake,
     goto,
+    run_children,
     sleep,
     step,
     wait,
+    wait_for_event,
     workflow,
 )
 from automation.workflows.engine.faults import injected
@@ -43,6 +45,37 @@ def failing(error: BaseException, retry: Retry | None = None, **options: Any) ->
         def run(self):
             get_context().tries += 1
             raise error
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        pytest.param(lambda: sleep(5), "sleep(...) takes a timedelta, not 5", id="a number"),  # type: ignore[arg-type]
+        pytest.param(lambda: sleep(timedelta.max), "sleep(...) takes at most 36525 days", id="too long"),
+        pytest.param(lambda: wait("x", timeout="1h"), "takes a timedelta, not '1h'", id="text"),  # type: ignore[arg-type]
+        pytest.param(lambda: wait("x", since=5), "since is", id="since"),  # type: ignore[arg-type]
+        pytest.param(lambda: goto(3), "3 is not a step", id="no step"),  # type: ignore[arg-type]
+        pytest.param(lambda: run_children([7]), "run_children got 7", id="no child"),  # type: ignore[list-item]
+        pytest.param(lambda: wait_for_event("x", entity=7), "7 is not a saved model instance", id="no entity"),
+    ],
+)
+def test_a_result_asked_for_with_what_it_cannot_be_fails_the_run_at_once(
+    world: World, result: Callable[[], object], says: str
+) -> None:
+    @workflow("mistaken", default_retry=Retry(max_attempts=5))
+    class Mistaken:
+        class Context(BaseModel):
+            tries: int = 0
+
+        @step(start=True)
+        def run(self):
+            get_context().tries += 1
+            return result()
+
+    run = world.engine.start("mistaken")
+
+    assert (world.status(run), world.data(run)) == (WorkflowStatus.FAILED, {"tries": 1})
+    assert says in world.stored(run).error
 
 
 def test_a_context_that_a_step_replaces_is_the_one_that_is_kept(world: World) -> None:

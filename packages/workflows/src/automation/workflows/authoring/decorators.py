@@ -121,6 +121,11 @@ def event_workflow(
         raise DefinitionError(f"@event_workflow on {_title(event_name)} needs an event. Write @event_workflow('x').")
     if offset is not None and offset_minutes:
         raise DefinitionError(f"@event_workflow({event_name!r}) has both offset and offset_minutes. Keep one.")
+    if not isinstance(offset_minutes, int | float) or not abs(offset_minutes) <= LONGEST / timedelta(minutes=1):
+        raise DefinitionError(
+            f"@event_workflow({event_name!r}, offset_minutes={offset_minutes!r}) is not a number of minutes. "
+            f"Write offset_minutes=-60, at most {LONGEST.days} days, or offset=timedelta(...)."
+        )
     chosen = timedelta(minutes=offset_minutes) if offset is None else offset
     if not isinstance(chosen, timedelta) or abs(chosen) > LONGEST:
         raise DefinitionError(

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias, final
 from automation.workflows.authoring.durations import LONGEST, is_duration
 from automation.workflows.authoring.entities import EntityRef, entity_of
 from automation.workflows.authoring.payloads import check_text
-from automation.workflows.errors import UsageError
+from automation.workflows.errors import ResultError, UsageError
 
 __all__ = [
     "ANY",
@@ -235,16 +235,16 @@ def _wait(  # noqa: PLR0917 - private, and called three times with the same name
     accept: Sequence[str] | None = None,
 ) -> Wait:
     if not isinstance(signal, str) or not signal or len(signal) > NAME_LENGTH:
-        raise UsageError(f"A wait needs the name of a signal, 1 to {NAME_LENGTH} characters, not {signal!r:.300}.")
+        raise ResultError(f"A wait needs the name of a signal, 1 to {NAME_LENGTH} characters, not {signal!r:.300}.")
     if on_timeout is not None and timeout is None:
-        raise UsageError(f"wait({signal!r}, on_timeout=...) without timeout= would never get there. Add timeout=.")
+        raise ResultError(f"wait({signal!r}, on_timeout=...) without timeout= would never get there. Add timeout=.")
     check_text(signal, "signal")
     if not (since is None or since in ("run", "now") or is_duration(since)):
-        raise UsageError(
+        raise ResultError(
             f'wait({signal!r}, since={since!r}): since is "run", "now" or a timedelta of at most {LONGEST.days} days.'
         )
     if isinstance(accept, str) or not all(isinstance(name, str) for name in accept or ()):
-        raise UsageError(f"wait({signal!r}, accept={accept!r:.300}): accept is a list of fields' names.")
+        raise ResultError(f"wait({signal!r}, accept={accept!r:.300}): accept is a list of fields' names.")
     return Wait(
         signal=signal,
         accept=None if accept is None else tuple(accept),
@@ -275,7 +275,7 @@ def _children(given: Any) -> Sequence[Child]:
         case str() | type():
             return (Child(workflow=given),)
         case _:
-            raise UsageError(
+            raise ResultError(
                 f"run_children got {given!r:.300}. Give run_child(Workflow, ...), (Workflow, kwargs) or Workflow."
             )
 
@@ -283,9 +283,9 @@ def _children(given: Any) -> Sequence[Child]:
 def _duration(value: timedelta, where: str) -> timedelta:
     """Return how long; a time that is over already, as computed from a date, is no time at all."""
     if not isinstance(value, timedelta):
-        raise UsageError(f"{where} takes a timedelta, not {value!r}. Write timedelta(minutes=...).")
+        raise ResultError(f"{where} takes a timedelta, not {value!r}. Write timedelta(minutes=...).")
     if value > LONGEST:
-        raise UsageError(
+        raise ResultError(
             f"{where} takes at most {LONGEST.days} days, not {value!r}. A wait without timeout= never ends."
         )
     return max(value, timedelta(0))
@@ -300,5 +300,5 @@ def _name(step: StepTarget) -> str:
         return step
     name = getattr(step, "__name__", None)
     if not isinstance(name, str):
-        raise UsageError(f"{step!r} is not a step. Name one as 'step' or self.step.")
+        raise ResultError(f"{step!r} is not a step. Name one as 'step' or self.step.")
     return name

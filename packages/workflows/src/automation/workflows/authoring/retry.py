@@ -33,6 +33,11 @@ class Retry:
     that was rolled back stays behind."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.max_attempts, int):
+            raise DefinitionError(f"Retry(max_attempts={self.max_attempts!r}) is not a whole number. Use 1 or more.")
+        for name, legal in (("backoff_factor", "1.0 or more"), ("jitter", "0.0 to 1.0")):
+            if not isinstance(number := getattr(self, name), int | float):
+                raise DefinitionError(f"Retry({name}={number!r}) is not a number. Use {legal}.")
         if self.max_attempts < 1:
             raise DefinitionError(f"Retry(max_attempts={self.max_attempts!r}) never runs the step. Use 1 or more.")
         for name in ("base_delay", "max_delay"):

@@ -21,7 +21,7 @@ from automation.workflows.engine.faults import fault
 from automation.workflows.engine.making import new_children
 from automation.workflows.engine.runtime import Runtime
 from automation.workflows.engine.scope import Scope
-from automation.workflows.errors import ContextError, ProgrammingError, StepTimedOut, WorkflowError
+from automation.workflows.errors import ContextError, DefinitionError, ProgrammingError, StepTimedOut, WorkflowError
 from automation.workflows.runs.values import Run
 
 __all__ = ["Outcome", "StepRaised", "invoke"]
@@ -61,7 +61,7 @@ def invoke(runtime: Runtime, definition: WorkflowDefinition, scope: Scope) -> Ou
         fault("step.after_body")
         _check_time(runtime, scope)
         return _outcome(runtime, definition, scope, result)
-    except (ProgrammingError, ContextError) as error:
+    except (ProgrammingError, DefinitionError) as error:
         raise StepRaised(error, _kept(runtime, scope), final=True) from error
     except Exception as error:
         raise StepRaised(error, _kept(runtime, scope)) from error

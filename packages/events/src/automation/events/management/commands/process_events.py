@@ -6,7 +6,7 @@ import threading
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from automation.events.looping import run_loop, stop_on_signals
 from automation.events.management.options import add_database, chosen_database
@@ -41,7 +41,10 @@ class Command(BaseCommand):
             f"{report['deliveries_made']} calls made"
         )
         if options["cleanup"]:
-            cleaned = event_processor.cleanup_old_events(options["cleanup_days"], using=using)
+            try:
+                cleaned = event_processor.cleanup_old_events(options["cleanup_days"], using=using)
+            except ValueError as error:
+                raise CommandError(str(error)) from error
             self.stdout.write(
                 f"{cleaned['deleted_count']} old events deleted, {cleaned['emptied_count']} emptied, "
                 f"{cleaned['calls_deleted']} old calls deleted"
