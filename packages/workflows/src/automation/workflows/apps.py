@@ -22,12 +22,14 @@ class WorkflowsConfig(AppConfig):
         from automation.workflows.core import engine
         from automation.workflows.discovery import discover_automations
         from automation.workflows.django_storage import DjangoStorage
+        from automation.workflows.leftovers import nothing_left_open
         from automation.workflows.ports import wiring
         from automation.workflows.upkeep import DjangoUpkeep
 
         wiring.storage = DjangoStorage()
         wiring.policy = policy
         wiring.step_timeouts = registry.timeouts
+        wiring.around_step = nothing_left_open
         wiring.worker = engine
         wiring.upkeep = DjangoUpkeep()
         register_checks()

@@ -76,13 +76,15 @@ class Worker:
 
     def _run(self, claim: Claim, turn: Turn, started_at: datetime, attempt: "_Attempt") -> None:
         """Body and result in one transaction, or, for a step that is not atomic, the body before it."""
-        storage = self._runtime.storage
+        storage, around_step = self._runtime.storage, self._runtime.wiring.around_step
         if claim.step.atomic:
             with storage.transaction():
-                self._body(claim, started_at, attempt)
+                with around_step():
+                    self._body(claim, started_at, attempt)
                 self._store(attempt, turn, started_at)
             return
-        self._body(claim, started_at, attempt)
+        with around_step():
+            self._body(claim, started_at, attempt)
         with storage.transaction():
             self._store(attempt, turn, started_at)
 

@@ -1,7 +1,7 @@
 """The one place where adapters plug into the engine, so that neither side has to import the other."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from enum import Enum
 from uuid import UUID
@@ -38,6 +38,8 @@ class Wiring:
         """Asked whenever a number is needed, so that settings may change."""
         self.step_timeouts: Callable[[], Mapping[str, timedelta]] = dict
         """Asked by executors that end what takes too long: the timeouts that steps name, by `workflow.step`."""
+        self.around_step: Callable[[], AbstractContextManager[object]] = nullcontext
+        """Entered around the code of a step; raises BrokenTransaction at its end where that left a transaction open."""
         self.new_id: Callable[[], UUID] | None = None
         """Makes keys of runs and signals; None: time-ordered UUIDs."""
         self.upkeep: Upkeep | None = None
