@@ -29,6 +29,7 @@ PURE = ("unit", "simulation")
 """Folders of a package's tests that touch no database: they run once, the rest of the package runs on each."""
 SERVERS = ("postgres", "mariadb")
 THOROUGH = {
+    "bridge:model": SERVERS,
     "installs:test_own_suites.py": DATABASES,
     "clusters:test_backlog.py": DATABASES,
     "clusters:test_crashes.py": DATABASES,
