@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 from django.apps import apps
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.migrations.state import ProjectState
 
+from automation.events import inline
 from automation.events.callbacks import on_event
 from automation.events.models import Event
 from automation.events.services import event_processor
@@ -67,6 +68,22 @@ def test_with_autocommit_off_the_event_shares_the_fate_of_its_save(clock):
         transaction.set_autocommit(True)
     event_processor.process_due_events()
     assert Ledger.objects.filter(entry="confirmed").count() == kept + 1
+
+
+def test_work_after_a_commit_that_fails_reaches_neither_the_saver_nor_the_hooks_of_others(clock, monkeypatch, caplog):
+    """The database goes away just then: the save is stored, and the processor will see to the rest."""
+
+    def refused() -> None:
+        raise OperationalError("the connection broke")
+
+    done: list[str] = []
+    monkeypatch.setattr(inline, "_drain", refused)
+    with transaction.atomic():
+        Reservation.objects.create(status="confirmed")
+        transaction.on_commit(lambda: done.append("the project's own"))
+
+    assert done == ["the project's own"]
+    assert "the connection broke" in caplog.text
 
 
 @pytest.mark.parametrize("model", [Reservation, Letter], ids=["its own list", "the list of a mixin"])

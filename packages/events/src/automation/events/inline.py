@@ -11,7 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -85,7 +84,8 @@ def after_commit(*, events: Sequence[UUID], deliveries: Sequence[UUID], told: Se
         events, deliveries = (), ()
     if events or deliveries or told:
         work = _Work(events=events, deliveries=deliveries, told=told, using=using)
-        transaction.on_commit(partial(_follow, work), using=using, robust=True)
+        # No partial: Django logs what raised by its `__qualname__`, and the saver would get the error that it has none.
+        transaction.on_commit(lambda: _follow(work), using=using, robust=True)
 
 
 def is_handed_over(delivery: EventDelivery) -> bool:

@@ -87,9 +87,14 @@ class DjangoStorage:
         Where the project commits by hand (`set_autocommit(False)`), Django cannot tell when that is: the sweep will do
         what is owed.
         """
+
+        def act() -> None:
+            # Django logs what raised by its `__qualname__`, which a partial has not: the caller would get that error.
+            action()
+
         connection = connections[self.alias]
         if connection.in_atomic_block or connection.get_autocommit():
-            transaction.on_commit(action, using=self.alias, robust=True)
+            transaction.on_commit(act, using=self.alias, robust=True)
 
     def insert(self, runs: Sequence[Run]) -> Sequence[Run]:
         """Insert in batches; those that lose to a unique key are read back."""

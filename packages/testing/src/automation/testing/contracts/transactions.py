@@ -207,8 +207,9 @@ class TransactionClaims(StorageSubject):
         with storage.transaction():
             storage.after_commit(_noting(done, "first"))
             storage.after_commit(go_wrong)
+            storage.after_commit(partial(go_wrong))
             storage.after_commit(_noting(done, "second"))
-        storage.after_commit(go_wrong)
+        storage.after_commit(partial(go_wrong))
 
         assert done == ["first", "second"]
 
