@@ -29,6 +29,7 @@ from automation.events.deliveries import realign
 from automation.events.errors import ClaimLost, ProcessLost
 from automation.events.faults import fault, is_death
 from automation.events.guarded import failure_text, guarded
+from automation.events.leftovers import nothing_left_open
 from automation.events.holding import in_line, in_order, is_derived, still_ahead
 from automation.events.lifecycle.reconcile import later
 from automation.events.lifecycle.status import DeliveryStatus
@@ -168,7 +169,8 @@ def _own_copy(event: Event) -> Event:
 def _run_between_faults(function: Callable[..., Any], delivery: EventDelivery) -> None:
     fault("callback.before_body", delivery.callback)
     # A commit may come within a transaction on another database, which must survive what the callback breaks there.
-    with wiring.around_callbacks(), guarded(but=delivery._state.db or "default"):
+    # What it leaves open is looked for outside of the savepoints that guard others, which are begun within.
+    with wiring.around_callbacks(), nothing_left_open(), guarded(but=delivery._state.db or "default"):
         _run(function, _own_copy(delivery.event))
     fault("callback.after_body", delivery.callback)
 

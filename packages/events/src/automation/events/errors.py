@@ -20,7 +20,7 @@ class DefinitionError(EventsError, ValueError):
 
 
 class CallbackError(EventsError, ValueError):
-    """A callback was registered in a way that cannot work."""
+    """A callback was registered, or left its database, in a way that cannot work."""
 
 
 class PayloadError(EventsError, ValueError):
