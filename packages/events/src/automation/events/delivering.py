@@ -29,8 +29,8 @@ from automation.events.deliveries import realign
 from automation.events.errors import ClaimLost, ProcessLost
 from automation.events.faults import fault, is_death
 from automation.events.guarded import failure_text, guarded
-from automation.events.leftovers import nothing_left_open
 from automation.events.holding import in_line, in_order, is_derived, still_ahead
+from automation.events.leftovers import nothing_left_open
 from automation.events.lifecycle.reconcile import later
 from automation.events.lifecycle.status import DeliveryStatus
 from automation.events.models import Event, EventDelivery
