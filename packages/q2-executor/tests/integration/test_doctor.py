@@ -10,8 +10,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.core.management import call_command
-from django.db import OperationalError
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, ProgrammingError
 from django_q.models import OrmQ, Schedule
 
 from automation.events.models import Event, EventDelivery
@@ -100,8 +100,8 @@ def test_a_days_work_that_is_not_done_is_no_sign_of_a_cluster_that_stands_still(
     Heartbeat.objects.filter(name="cleanup").update(started_at=ago(200_000), finished_at=ago(200_000))
 
     [warning] = found(Level.WARNING)
-    assert warning.startswith("Events: cleanup_old: last ran to its end 20000")
-    assert warning.endswith("it is wanted every 86400 s")
+    assert warning.startswith("Events: cleanup_old: last ran to its end 55.6 h ago; it was begun 55.6 h ago")
+    assert warning.endswith("it is wanted every 24 h")
     assert run()[0] == ExitCode.HEALTHY
 
 
@@ -223,7 +223,7 @@ def test_a_database_that_does_not_answer_has_an_exit_code_of_its_own(
     assert run()[0] == ExitCode.UNKNOWN
     code, said = run("--json")
     assert (code, json.loads(said)["healthy"]) == (ExitCode.UNKNOWN, False)
-    assert found(Level.UNKNOWN) == ["events: a database does not answer: connection refused"]
+    assert found(Level.UNKNOWN) == ["events: could not be looked at: connection refused"]
 
 
 @pytest.mark.parametrize(
@@ -237,6 +237,38 @@ def test_a_database_that_does_not_answer_hides_nothing_of_the_others(
     model.objects.all().delete()
 
     assert run()[0] == code
+
+
+def test_what_could_not_be_looked_at_says_where_to_look(monkeypatch: pytest.MonkeyPatch, processor: FakeProcessor):
+    """Also where a database answers and is not migrated: that it does not answer would be untrue."""
+
+    def unmigrated(before: datetime) -> Any:
+        raise ProgrammingError('relation "automation_events_event" does not exist')
+
+    monkeypatch.setattr(processor, "health", unmigrated)
+
+    code, said = run()
+
+    assert code == ExitCode.UNKNOWN
+    assert 'unknown events: could not be looked at: relation "automation_events_event" does not exist' in said
+    assert "Look whether the database is up, and whether `manage.py migrate` has been run on it." in said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(74, "74 s"), (3500, "3500 s"), (5400, "1.5 h"), (32_402, "9 h"), (200_000, "55.6 h")]
+)
+def test_long_times_are_told_in_hours(seconds: float, told: str):
+    """At three in the morning nobody divides by 3600."""
+    Heartbeat.objects.filter(name="workflows").update(started_at=ago(seconds), finished_at=ago(seconds))
+
+    assert f"Workflows: process_scheduled: last ran to its end {told} ago" in run("--max-age", "10")[1]
+
+
+@pytest.mark.parametrize("age", ["0", "-5", "nan", "inf", "soon"])
+def test_an_age_that_would_never_or_always_be_exceeded_is_refused(age: str):
+    """A supervisor would restart a healthy cluster for ever, or a frozen one never."""
+    with pytest.raises(CommandError, match=f"--max-age.*'{age}' is not a number of seconds above 0"):
+        run("--max-age", age)
 
 
 def test_clocks_that_differ_are_a_warning(monkeypatch: pytest.MonkeyPatch):

@@ -61,7 +61,9 @@ def _seen(part: "_Part", look: _Look) -> Iterator[Finding]:
     except (DatabaseError, InterfaceError) as error:
         logger.debug("A part could not be looked at.", exc_info=True)
         about = part.__name__.strip("_")
-        yield Finding(level=Level.UNKNOWN, about=about, message=f"a database does not answer: {error}".strip())
+        message, remedy = f"could not be looked at: {error}".strip(), "Look whether the database is up, and whether "
+        remedy += "`manage.py migrate` has been run on it."
+        yield Finding(level=Level.UNKNOWN, about=about, message=message, remedy=remedy)
 
 
 def _heartbeats(look: _Look) -> Iterator[Finding]:
@@ -74,11 +76,11 @@ def _heartbeat(sweep: Sweep, beat: Heartbeat | None, look: _Look) -> Finding:
     finished = None if beat is None or beat.finished_at is None else look.now - beat.finished_at
     begun = None if beat is None or beat.started_at is None else look.now - beat.started_at
     if finished is not None and finished <= look.patience(sweep):
-        return _ok(sweep.title, f"ran {_seconds(finished)} ago")
-    last = "has never run to its end" if finished is None else f"last ran to its end {_seconds(finished)} ago"
-    tried = "" if begun is None else f"; it was begun {_seconds(begun)} ago"
+        return _ok(sweep.title, f"ran {_told(finished)} ago")
+    last = "has never run to its end" if finished is None else f"last ran to its end {_told(finished)} ago"
+    tried = "" if begun is None else f"; it was begun {_told(begun)} ago"
     level, remedy = _missed(sweep, begun, look)
-    message = f"{last}{tried}; it is wanted every {_seconds(sweep.every)}"
+    message = f"{last}{tried}; it is wanted every {_told(sweep.every)}"
     return Finding(level=level, about=sweep.title, message=message, remedy=remedy)
 
 
@@ -123,7 +125,7 @@ def _single_schedule(sweep: Sweep, row: Any, about: str, look: _Look) -> Finding
     if late > look.max_age:
         return _warning(
             about,
-            f"was due {_seconds(late)} ago: q2's scheduler is not working",
+            f"was due {_told(late)} ago: q2's scheduler is not working",
             "Look for an unreadable schedule, and restart the cluster.",
         )
     return _ok(about, "is in place")
@@ -150,7 +152,7 @@ def _queues(look: _Look) -> Iterator[Finding]:
         return
     from django_q.models import OrmQ
 
-    before, than = as_stored(look.overdue_before), f"for more than {_seconds(look.max_age)}"
+    before, than = as_stored(look.overdue_before), f"for more than {_told(look.max_age)}"
     for queue in sorted({broker.main_queue(), broker.sweep_queue()}):
         waiting = OrmQ.objects.using(broker.orm_alias()).filter(key=queue, lock__lt=before).count()
         message = f"{waiting} tasks have been waiting {than}"
@@ -166,7 +168,7 @@ def _runs(look: _Look) -> Iterator[Finding]:
 
     if wiring.upkeep is None:
         return
-    health, than = wiring.upkeep.health(look.overdue_before), f"for more than {_seconds(look.max_age)}"
+    health, than = wiring.upkeep.health(look.overdue_before), f"for more than {_told(look.max_age)}"
     yield from _owed("runs", health.overdue, f"due and not worked on {than}")
     yield from _owed("claims", health.lost, f"claimed by a worker that never came back {than}")
     yield from _owed("signals", health.undelivered, f"sent and not delivered {than}")
@@ -195,8 +197,8 @@ def _events(look: _Look) -> Iterator[Finding]:
         return
     patience = look.patience(sweeps.EVENTS)
     health = wiring.processor.health(look.now - patience)
-    yield from _owed("events", health.overdue, f"due for more than {_seconds(patience)} and have not occurred")
-    yield from _owed("deliveries", health.owed, f"due for more than {_seconds(patience)} and have not been made")
+    yield from _owed("events", health.overdue, f"due for more than {_told(patience)} and have not occurred")
+    yield from _owed("deliveries", health.owed, f"due for more than {_told(patience)} and have not been made")
     failed = f"{_number(health.failed)} have failed for good"
     remedy = "Read their errors in the admin, mend the callback, and run them again."
     yield from _if_any(health.failed, _warning("deliveries", failed, remedy))
@@ -239,7 +241,7 @@ def _clocks(look: _Look) -> Iterator[Finding]:
     if abs(ahead) > CLOCKS_MAY_DIFFER:
         yield _warning(
             "clocks",
-            f"this machine and the database differ by {_seconds(abs(ahead))}; timers are as wrong as that",
+            f"this machine and the database differ by {_told(abs(ahead))}; timers are as wrong as that",
             "Synchronise the clocks (NTP).",
         )
 
@@ -264,5 +266,7 @@ def _problem(about: str, message: str, remedy: str) -> Finding:
     return Finding(level=Level.PROBLEM, about=about, message=message, remedy=remedy)
 
 
-def _seconds(span: timedelta) -> str:
-    return f"{span.total_seconds():.0f} s"
+def _told(span: timedelta) -> str:
+    """Return a time in seconds, as settings and `--max-age` have it; from an hour on in hours."""
+    seconds = span.total_seconds()
+    return f"{seconds:.0f} s" if seconds < 3600 else f"{seconds / 3600:.1f} h".replace(".0 h", " h")

@@ -1,7 +1,9 @@
 """`manage.py workflow_doctor`: is automation healthy? For people, and with `--json` and an exit code for machines."""
 
 import json
+import math
 import sys
+from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +21,17 @@ MARKS = {
 }
 
 
+def _age(text: str) -> timedelta:
+    """Read an age that a sweep may have, and sometimes has not: by another, a supervisor always restarts, or never."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return timedelta(seconds=seconds)
+
+
 class Command(BaseCommand):
     """Looks at sweeps, schedules, queue, runs, events and settings; changes nothing."""
 
@@ -33,15 +46,14 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument(
             "--max-age",
-            type=float,
+            type=_age,
             metavar="SECONDS",
             help="how long ago the last sweep may be (default: two intervals and 30 s)",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Print the findings and exit with what follows."""
-        max_age = None if options["max_age"] is None else timedelta(seconds=options["max_age"])
-        examination = examine(max_age=max_age)
+        examination = examine(max_age=options["max_age"])
         self._say(examination, as_json=options["json"])
         if examination.exit_code is not ExitCode.HEALTHY:
             sys.exit(examination.exit_code)
