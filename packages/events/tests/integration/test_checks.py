@@ -2,20 +2,23 @@
 
 import re
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.apps import apps
 from django.core import checks as django_checks
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 from django.test.utils import isolate_apps
 
-from automation.events import checks, registry
+from automation.events import checks, key_checks, registry
 from automation.events.callback_checks import check_callbacks
 from automation.events.callbacks import on_event
 from automation.events.checks import check_databases, check_definitions, check_namespace, check_settings
 from automation.events.conf import Configuration, conf
 from automation.events.definitions import EventDefinition
+from automation.events.key_checks import check_keys
+from tests.hotel.models import Reservation
 
 
 @pytest.fixture(autouse=True)
@@ -217,6 +220,39 @@ def test_callback_before_an_immediate_event():
     on_event("reservation_confirmed", name="early", offset_minutes=-1)(lambda event: None)
     [warning] = check_callbacks()
     assert warning.id == "automation_events.W007"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("collation", "warned"), [(None, ["W008"]), ("utf8mb4_bin", [])], ids=["of the database", "bytewise"]
+)
+def test_text_key_of_which_two_spellings_are_one_is_warned_of(monkeypatch, collation, warned):
+    """MariaDB's default collation calls 'nl' and 'NL' one key; events are kept under the spelling of the save."""
+    if connection.vendor != "mysql":
+        collation, warned = None, []
+    text = models.CharField(max_length=10, primary_key=True, db_collation=collation)
+    spelled, numbered = declare(EventDefinition("a"), code=text), Reservation
+    monkeypatch.setattr(
+        key_checks, "declarations", lambda: {one: SimpleNamespace(model=one) for one in (spelled, numbered)}
+    )
+    assert check_keys(databases=["default"]) == [], "before its table is there"
+    with connection.schema_editor() as editor:
+        editor.create_model(spelled)
+    try:
+        found = check_keys(databases=["default"])
+    finally:
+        with connection.schema_editor() as editor:
+            editor.delete_model(spelled)
+    assert [message.id.rpartition(".")[2] for message in found] == warned
+    assert [message.obj for message in found] == [spelled] * len(warned)
+    assert check_keys() == check_keys(databases=None) == [], "no database is asked anything unless it is named"
+
+
+@pytest.mark.django_db
+def test_keys_are_checked_where_databases_are():
+    found = {message.id for message in django_checks.run_checks(databases=["default"])}
+    assert ("automation_events.W008" in found) is (connection.vendor == "mysql"), "of the hotel's Country"
+    assert "automation_events.W008" not in {message.id for message in django_checks.run_checks()}
 
 
 def test_checks_run_with_manage_check():

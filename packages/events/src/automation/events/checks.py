@@ -22,6 +22,7 @@
 | W005 | a callback is for an event that no model declares |
 | W006 | `USE_TZ` is False |
 | W007 | a callback is to be called before an immediate event |
+| W008 | a text key whose spellings are one to MariaDB or MySQL (`check --database`, and each `migrate`) |
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from automation.events import registry
 from automation.events.callback_checks import check_callbacks
 from automation.events.conf import SETTING, conf, mistakes
 from automation.events.definitions import EventDefinition
+from automation.events.key_checks import check_keys, key_column
 
 __all__ = ["check_databases", "check_definitions", "check_namespace", "check_settings", "register"]
 
@@ -56,6 +58,7 @@ def register() -> None:
     """Register the checks; safe to call twice."""
     for check in (check_definitions, check_settings, check_namespace, check_databases, check_callbacks):
         checks.register(check, "automation")
+    checks.register(check_keys, "automation", checks.Tags.database)
 
 
 def check_definitions(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[checks.CheckMessage]:
@@ -123,7 +126,7 @@ def _check_model(model: type[Model]) -> Iterator[checks.CheckMessage]:
     for one in ours:
         if one.model is model:
             yield from _check_definition(model, one.definition)
-    if ours and (getattr(_key_column(model), "max_length", None) or 0) > KEY_LIMIT:
+    if ours and (getattr(key_column(model), "max_length", None) or 0) > KEY_LIMIT:
         yield checks.Error(
             f"{model._meta.label} declares events, and its primary key may be longer than {KEY_LIMIT} characters.",
             hint=f"Give the primary key a max_length of at most {KEY_LIMIT}.",
@@ -136,14 +139,6 @@ def _check_model(model: type[Model]) -> Iterator[checks.CheckMessage]:
             obj=model,
             id=f"{APP}.E006",
         )
-
-
-def _key_column(model: type[Model]) -> Any:
-    """Return the column that holds the key itself: of a child of several tables, that of its parent."""
-    column: Any = model._meta.pk
-    while column is not None and column.is_relation:
-        column = column.target_field
-    return column
 
 
 def _check_lists(model: type[Model]) -> Iterator[checks.CheckMessage]:
