@@ -55,6 +55,19 @@ def test_a_new_workflow_is_reserved_for_events_that_were_armed_before_it(automat
     assert WorkflowRun.objects.get(name__endswith="HourBefore").status == "completed"
 
 
+def test_what_the_release_before_could_not_reserve_begins_at_the_occurrence(automation: Harness):
+    """It saved when the deploy was long over: nobody looks at what lies ahead any more."""
+    event_processor.process_due_events()
+    with release_without("HourBefore"):
+        stay = Stay.objects.create(arrives_at=NOON + timedelta(hours=5))
+
+    automation.advance(hours=4.9)
+    event_processor.process_due_events()
+    assert (reserved(), done[f"HourBefore {stay.pk}"]) == (0, 0)
+    automation.advance(hours=0.1)
+    assert done[f"HourBefore {stay.pk}"] == 1
+
+
 @contextmanager
 def release_with(name: str, *, version: str = "1", **trigger: Any) -> Iterator[None]:
     """Run the block as a release in which the workflow has another trigger."""

@@ -468,6 +468,66 @@ def test_event_that_the_release_before_has_armed_after_the_catching_up_gets_its_
     assert Ledger.objects.count() == 2, "one for each, also for that which had its call from the first"
 
 
+def caught_up_twice(clock):
+    """A deploy is over, by all that the new release can know."""
+    event_processor.process_due_events()
+    clock.advance(seconds=GRACE.total_seconds())
+    event_processor.process_due_events()
+
+
+@pytest.mark.parametrize("synced", [False, True])
+def test_early_call_of_what_the_release_before_has_armed_after_both_catch_ups(clock, older_release, synced):
+    """It comes at the occurrence, once; in its time only with `sync_events`, whatever is saved or moved."""
+    with older_release():
+        event_processor.process_due_events()
+    early()
+    caught_up_twice(clock)
+    with older_release():
+        late = book_in(clock, hours=4)
+    late.save()
+    moved(late, late.checkin_at + HOUR)
+    if synced:
+        call_command("sync_events", verbosity=0)
+
+    made = []
+    for _ in range(7):
+        event_processor.process_due_events()
+        made.append(Ledger.objects.count())
+        clock.advance(hours=1)
+    assert made == ([0, 0, 0, 0, 1, 1, 1] if synced else [0, 0, 0, 0, 0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("saved_after", "occurred_after"),
+    [
+        pytest.param(timedelta(0), 5 * HOUR, id="before its date"),
+        pytest.param(9 * HOUR, 9 * HOUR, id="soon after it"),
+        pytest.param(40 * HOUR, None, id="when it has expired"),
+        pytest.param(None, None, id="never"),
+    ],
+)
+def test_event_that_the_release_before_does_not_declare_waits_for_a_save(clock, deploy, saved_after, occurred_after):
+    event_processor.process_due_events()
+    older, newer = list(Reservation.events), [*Reservation.events, EventDefinition("new_due", date_field="checkin_at")]
+    deploy(newer)
+    caught_up_twice(clock)
+    deploy(older)
+    late = book_in(clock, hours=5)
+    deploy(newer)
+
+    began, occurred = clock.now(), None
+    for hours in range(48):
+        if saved_after == hours * HOUR:
+            late.save()
+        event_processor.process_due_events()
+        if occurred is None and Event.objects.filter(event_name="new_due", status="occurred").exists():
+            occurred = clock.now() - began
+        clock.advance(hours=1)
+    assert occurred == occurred_after
+    expired = Event.objects.filter(event_name="new_due", status="expired")
+    assert expired.exists() is (saved_after is not None and occurred_after is None)
+
+
 def test_catching_up_again_goes_on_chunk_by_chunk_and_ends(clock, older_release, settings):
     settings.AUTOMATION_EVENTS = {"BATCH": 1}
     event_processor.process_due_events(using="default")
