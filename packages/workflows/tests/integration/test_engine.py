@@ -14,10 +14,22 @@ from automation.workflows.models import WorkflowAttempt, WorkflowRun, WorkflowSi
 from automation.workflows.ports import wiring
 from automation.workflows.runs.causes import CancelRequested
 from automation.workflows.runs.decide import decide
-from tests.integration.conftest import Heap, ParcelEvents, StillClock
+from tests.integration.conftest import DATABASE, Heap, ParcelEvents, StillClock
 from tests.parcelapp.models import Entry, Parcel
 
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["automation.workflows", "tests.parcelapp"])
+
+SWALLOWED = {
+    "complete": "complete",
+    "goto": "goto",
+    "sleep": "sleep",
+    "wait": "wait",
+    "run_child": "children",
+    "start": "complete",
+    "signal": "complete",
+    "raise": "complete",
+}
+"""What a step that has swallowed a database error goes on to do, and how its next attempt ends."""
 
 
 def row(run_id: UUID) -> WorkflowRun:
@@ -157,16 +169,42 @@ class TestAStepIsATransaction:
         assert len(row(run.id).error) <= 32 * 1024
         assert max(len(attempt.detail) for attempt in WorkflowAttempt.objects.all()) <= 32 * 1024
 
+    @pytest.mark.parametrize(("then", "outcome"), SWALLOWED.items())
     def test_a_swallowed_database_error_is_a_failed_attempt_not_half_a_commit(
-        self, clock: StillClock, queue: Heap
+        self, clock: StillClock, queue: Heap, then: str, outcome: str
     ) -> None:
-        run = engine.start("clumsy", how="swallows")
+        """Whatever the step returns or asks for, and the next attempt is whole."""
+        run = engine.start("clumsy", how="swallows", then=then)
 
         queue.work_off()
 
         waiting = row(run.id)
-        assert waiting.status == WorkflowStatus.WAITING
-        assert "rolled back" in waiting.attempts.get().detail
+        assert (waiting.status, waiting.attempt, waiting.lost_claims) == (WorkflowStatus.WAITING, 1, 0)
+        assert ("told to" if then == "raise" else "rolled back") in waiting.attempts.get().detail
+        assert (amounts("clumsy"), WorkflowRun.objects.count(), WorkflowSignal.objects.count()) == ([], 1, 0)
+
+        clock.advance(seconds=1)
+        queue.work_off()
+
+        outcomes = row(run.id).attempts.order_by("revision").values_list("outcome", flat=True)
+        assert list(outcomes[:2]) == ["retry", outcome]
+        assert amounts("clumsy") == [1]
+
+    @pytest.mark.skipif(DATABASE != "postgres", reason="an error in a query breaks no other database's transaction")
+    @pytest.mark.parametrize("then", ["complete", "goto", "sleep", "wait", "run_child"])
+    def test_an_error_of_a_query_that_is_swallowed_is_a_failed_attempt(
+        self, clock: StillClock, queue: Heap, then: str
+    ) -> None:
+        """Django does not know that the transaction is lost: only a write would have told it."""
+        run = engine.start("clumsy", how="swallows in a query", then=then)
+
+        queue.work_off()
+        clock.advance(seconds=1)
+        queue.work_off()
+
+        failed = row(run.id)
+        assert (failed.status, failed.lost_claims) == (WorkflowStatus.FAILED, 0)
+        assert failed.error.startswith("BrokenTransaction: The transaction can only be rolled back")
         assert amounts("clumsy") == []
 
     def test_a_step_may_open_transactions_of_its_own(self, clock: StillClock, queue: Heap) -> None:

@@ -184,6 +184,7 @@ class Clumsy:
 
     class Context(BaseModel):
         how: str
+        then: str = "complete"
 
     @step(start=True)
     def stumble(self):
@@ -195,14 +196,41 @@ class Clumsy:
             case "huge":
                 raise ValueError("x" * 1_000_000)
             case "swallows":
+                if get_wake().attempt == 1:
+                    with suppress(DatabaseError):
+                        Entry.objects.create(pk=Entry.objects.latest("pk").pk, account="twice", amount=1)
+                return self.go_on(get_context().then)
+            case "swallows in a query":
                 with suppress(DatabaseError):
-                    Entry.objects.create(pk=Entry.objects.latest("pk").pk, account="twice", amount=1)
-                return complete()
+                    Entry.objects.raw("SELECT nothing")[0]
+                return self.go_on(get_context().then)
             case "nested":
                 with transaction.atomic():
                     Entry.objects.create(account="inner", amount=1)
                 return complete()
         return fail(how)
+
+    def go_on(self, then):
+        match then:
+            case "goto":
+                return goto(self.end)
+            case "sleep":
+                return sleep(timedelta(hours=1), then=self.end)
+            case "wait":
+                return wait("steady", then=self.end)
+            case "run_child":
+                return run_child("chain", steps=1, then=self.end)
+            case "start":
+                engine.start("chain", steps=1)
+            case "signal":
+                engine.signal("steady")
+            case "raise" if get_wake().attempt == 1:
+                raise RuntimeError("told to")
+        return complete()
+
+    @step()
+    def end(self):
+        return complete()
 
 
 @workflow("transfer")
