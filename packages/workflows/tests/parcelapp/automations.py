@@ -259,10 +259,11 @@ class Transfer:
 
 @workflow("parent")
 class Parent:
-    """Starts a child and ends when it has ended."""
+    """Starts a child and ends when it has ended, or when another one has as well."""
 
     class Context(BaseModel):
         label: str = ""
+        parts_again: bool = False
 
     @step(start=True)
     def begin(self):
@@ -270,7 +271,11 @@ class Parent:
 
     @step()
     def joined(self):
-        return complete()
+        ctx = get_context()
+        if not ctx.parts_again:
+            return complete()
+        ctx.parts_again = False
+        return run_child("chain", then=self.joined, steps=1)
 
 
 @workflow("family")
@@ -339,13 +344,15 @@ class Meeting:
 
 @event_workflow("meeting_due", offset_minutes=-60)
 class Reserved:
-    """A start that is reserved an hour before its event."""
+    """A start that is reserved an hour before its event, and cannot begin with a spoilt parcel."""
 
     class Context(BaseModel):
         parcel_id: int
 
     @classmethod
     def create_context(cls, event=None):
+        if event.entity.state == "spoilt":
+            raise ValueError("a spoilt parcel")
         return cls.Context(parcel_id=event.entity.pk)
 
     @step(start=True)

@@ -97,10 +97,14 @@ class Occurring:
                 yield occurrence, definition
 
     def _insert(self, runs: list[Run]) -> list[Run]:
+        """Store new starts; one that somebody was just about to reserve is there by now, and begins instead."""
         if not runs:
             return []
         with self._runtime.storage.transaction():
-            return self._starter.insert(runs)
+            return [
+                self._begun(stored) if stored.id != run.id and run.offset < _NONE else stored
+                for run, stored in zip(runs, self._starter.insert(runs), strict=True)
+            ]
 
     def _reserved(self, definition: WorkflowDefinition, occurrence: Occurrence, now: datetime) -> Run:
         """A start ahead of its event. When the event's own time has passed, only the occurrence begins it."""
