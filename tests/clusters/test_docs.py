@@ -17,6 +17,11 @@ from tests.docs.clusters import running, until
 from tests.docs.pages import ROOT, Page, Project
 
 PAGE = "docs/running-on-django-q2.md"
+UNSWEPT = """
+from django.utils import timezone
+from django_q.models import OrmQ, Schedule
+print(Schedule.objects.filter(task=None).count(), OrmQ.objects.filter(lock__lte=timezone.now()).count())
+"""
 
 
 @pytest.mark.parametrize("settings", ["settings_long", "settings_server", "settings_queues", "settings_redis"])
@@ -60,6 +65,9 @@ def test_a_reservation_is_seen_to_by_clusters_under_the_settings_shown(
         )
         states = "from automation.workflows.models import WorkflowRun; print(WorkflowRun.objects.get().status)"
         until(lambda: project.run(states, settings="settings_here") == "completed\n", log=log)
+        if "sweeps" in queues:
+            # Of each schedule a task was made, by the one cluster that sees to it, and worked on.
+            until(lambda: project.run(UNSWEPT, settings="settings_here") == "0 0\n", log=log)
 
 
 def skip_without_redis() -> None:
