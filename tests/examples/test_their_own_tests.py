@@ -8,22 +8,26 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-
-
-@pytest.mark.parametrize(
-    ("name", "command"),
-    [
-        ("events_only", ["manage.py", "test"]),
-        ("reservations", ["manage.py", "test"]),
-        ("plain_python", ["-m", "pytest", "-q", "-p", "no:django", "-p", "no:cacheprovider", "-c", os.devnull, "."]),
-    ],
+ROOT = Path(__file__).resolve().parents[2]
+IN_THEIR_FOLDERS = [
+    ("examples/events_only", "manage.py test"),
+    ("examples/reservations", "manage.py test"),
+    ("examples/plain_python", f"-m pytest -q -p no:django -p no:cacheprovider -c {os.devnull} ."),
+]
+AT_THE_ROOT = sorted(
+    (".", match[1])
+    for page in ROOT.glob("examples/*/README.md")
+    for match in re.finditer(r'make python ARGS="(\S+/manage\.py test[^"]*)"', page.read_text())
 )
-def test_they_pass(name: str, command: list[str], tmp_path: Path):
+"""What their pages say to type there, where Django would look for the tests of the house if it is not told whose."""
+
+
+@pytest.mark.parametrize(("folder", "command"), IN_THEIR_FOLDERS + AT_THE_ROOT)
+def test_they_pass(folder: str, command: str, tmp_path: Path):
     surroundings = {key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"}
     done = subprocess.run(
-        [sys.executable, "-W", "error", *command],
-        cwd=EXAMPLES / name,
+        [sys.executable, "-W", "error", *command.split()],
+        cwd=ROOT / folder,
         env={**surroundings, "RESERVATIONS_VAR": str(tmp_path / "var"), "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
