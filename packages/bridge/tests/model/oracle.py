@@ -25,6 +25,9 @@ class Arrival:
     is_put_off: bool = False
     """Its time had come, and the stay was not confirmed: only a save begins it, or the arrival."""
     after_at: datetime | None = None
+    is_welcomed: bool = False
+    """It was found confirmed by a save, and somebody waits for the arrival since."""
+    heard: int = 0
     ran: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -32,11 +35,13 @@ class Arrival:
         """A stay that is saved for the first time."""
         arrival = cls(date=date, confirmed=confirmed)
         arrival._arm(now)
+        arrival.is_welcomed = confirmed
         arrival.look(now)
         return arrival
 
     def saved(self, now: datetime) -> None:
         """It has been saved, perhaps with another date or confirmation."""
+        self.is_welcomed |= self.confirmed
         if self.status == "pending":
             if self.date != self.at:
                 self._move(now)
@@ -63,6 +68,7 @@ class Arrival:
         elif at <= now:
             self._begin_before()
             self.ran["AtOnce"] += 1
+            self.heard = self.heard or int(self.is_welcomed)
             self.status, self.last, self.after_at = "occurred", at, at + AFTER
         elif self.before_at is not None and self.before_at <= now and not self.is_put_off:
             self.is_put_off = not self.confirmed
