@@ -160,6 +160,24 @@ def test_a_parent_that_is_cancelled_takes_its_children_along_in_one_commit(
     assert not WorkflowSignal.objects.exists()
 
 
+def test_signals_of_one_step_cost_a_look_for_waiters_each_and_the_rest_together(
+    clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are posted, placed and finished by the hundred, whatever their number."""
+
+    def spent_on(signals: int) -> int:
+        run = engine.start("babbler", name="nobody", count=signals)
+        with spending(monkeypatch) as spent:
+            engine.execute_step(run.id)
+        assert not WorkflowSignal.objects.filter(pending=True).exists()
+        return len(spent.statements)
+
+    few, many = spent_on(100), spent_on(600)
+
+    assert WorkflowSignal.objects.values("position").distinct().count() == 100 + 600
+    assert many - few <= 500 + 5 * 20
+
+
 def test_those_who_wait_for_the_name_and_not_for_the_signal_are_looked_at_in_pages(
     clock: StillClock, queue: Heap, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,8 +106,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a delivery that is not finished is settled as finished",
         "engine/delivering.py",
-        "            if is_full and signal.run_id is None:\n                break\n",
-        "",
+        "            if not is_full or signal.run_id is not None:\n",
+        "            if True:\n",
     ),
     Mutant(
         "a consumed signal leaves no receipt",
@@ -118,7 +118,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "positions are allotted without a lock: an order of starting, not of commits",
         "engine/memory/mailbox.py",
-        "                open_.lock(_POSITIONS)\n",
+        "        open_.lock(_POSITIONS)\n",
         "",
     ),
     Mutant(
@@ -492,8 +492,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a position is allotted twice",
         "mailbox.py",
-        "        if stored.position is None:\n",
-        "        if True:\n",
+        "(row := stored.get(signal.id)) and row.position is None]",
+        "(row := stored.get(signal.id))]",
     ),
     Mutant(
         "an edit of the data moves what has begun",

@@ -75,9 +75,9 @@ class SimMailbox(MemoryMailbox):
         self.scheduler.point("waiters")
         return super().waiters(signal, limit)
 
-    def settle(self, signal: Signal, *, finished: bool) -> Signal:
+    def settle(self, signals: Sequence[Signal], *, finished: bool) -> Sequence[Signal]:
         self.scheduler.point("settle")
-        return super().settle(signal, finished=finished)
+        return super().settle(signals, finished=finished)
 
 
 class SimStorage(MemoryStorage):

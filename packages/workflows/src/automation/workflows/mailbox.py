@@ -1,6 +1,7 @@
 """Signals in tables: channel rows are the locks, one row holds the position, addresses find keyed signals."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from uuid import UUID
 
@@ -110,27 +111,30 @@ class DjangoMailbox:
             last = ids[-1]
         return found[:limit]
 
-    def settle(self, signal: Signal, *, finished: bool) -> Signal:
-        """Allot the position under the lock of its row; delivery once finished stays finished."""
-        rows = WorkflowSignal.objects.using(self._alias).filter(signal_id=signal.id)
-        stored = rows.select_for_update().get()
-        if stored.position is None:
-            stored.position = self._allot()
+    def settle(self, signals: Sequence[Signal], *, finished: bool) -> Sequence[Signal]:
+        """Allot positions under the locks of their rows; delivery once finished stays finished."""
+        rows = WorkflowSignal.objects.using(self._alias).filter(signal_id__in=[signal.id for signal in signals])
+        found = rows.order_by("pk").select_for_update().only("signal_id", "position")
+        stored = {row.signal_id: row for row in found}
+        unplaced = [row for signal in signals if (row := stored.get(signal.id)) and row.position is None]
+        if unplaced:
+            self._place(unplaced)
         if finished:
-            stored.pending = None
-        rows.update(position=stored.position, pending=stored.pending)
-        return signal_from_row(stored)
+            rows.update(pending=None)
+        return [replace(signal, position=stored[signal.id].position) for signal in signals if signal.id in stored]
 
     def _positions(self) -> QuerySet[MailboxPosition]:
         return MailboxPosition.objects.using(self._alias).filter(pk=_POSITION_ROW)
 
-    def _allot(self) -> int:
-        """Return the next position. The row stays locked until the transaction ends, so order is that of commits."""
-        while not self._positions().update(value=F("value") + 1):
+    def _place(self, rows: Sequence[WorkflowSignal]) -> None:
+        """Give them the next positions. Their row stays locked until the transaction ends: order is that of commits."""
+        while not self._positions().update(value=F("value") + len(rows)):
             MailboxPosition.objects.using(self._alias).bulk_create(
                 [MailboxPosition(pk=_POSITION_ROW)], ignore_conflicts=True
             )
-        return self.position()
+        for position, row in enumerate(rows, start=self.position() - len(rows) + 1):
+            row.position = position
+        WorkflowSignal.objects.using(self._alias).bulk_update(rows, ["position"])
 
     def _delivered(self, run_id: UUID, wait: StandingWait, size: int) -> Iterator[Signal]:
         """Yield delivered signals that may end the wait, by position: addressed ones and broadcasts."""

@@ -136,7 +136,7 @@ class MailboxClaims(StorageSubject):
                 storage.mailbox.lock(signal.name)
                 locked.set()
                 reached(may_end)
-                return storage.mailbox.settle(signal, finished=True)
+                return storage.mailbox.settle([signal], finished=True)[0]
 
         def look() -> list[Signal]:
             with storage.transaction():
@@ -222,6 +222,26 @@ class MailboxClaims(StorageSubject):
         assert self.settled(storage, signal) == settled
         assert storage.mailbox.position() == settled.position
 
+    def test_signals_that_are_settled_together_get_their_positions_in_the_order_given(self, storage: Storage) -> None:
+        """Whatever the order of sending; who has a position keeps it, and who is not given gets none."""
+        first, second, third, other = (a_signal() for _ in range(4))
+        self.post(storage, first, second, third, other)
+        placed = self.settled(storage, second, finished=False)
+
+        with storage.transaction():
+            storage.mailbox.lock(first.name)
+            settled = storage.mailbox.settle([third, second, first], finished=True)
+
+        start = placed.position
+        assert start is not None
+        assert [(each.id, each.position) for each in settled] == [
+            (third.id, start + 1),
+            (second.id, start),
+            (first.id, start + 2),
+        ]
+        assert storage.mailbox.position() == start + 2
+        assert list(storage.mailbox.undelivered(10)) == [other]
+
     def test_a_finished_delivery_is_not_reopened_by_who_read_the_signal_before(self, storage: Storage) -> None:
         signal = a_signal()
         self.delivered(storage, signal)
@@ -236,7 +256,7 @@ class MailboxClaims(StorageSubject):
 
         with pytest.raises(ZeroDivisionError), storage.transaction():
             storage.mailbox.lock(signal.name)
-            storage.mailbox.settle(signal, finished=True)
+            storage.mailbox.settle([signal], finished=True)
             raise ZeroDivisionError
 
         assert storage.mailbox.position() == 0
@@ -250,7 +270,7 @@ class MailboxClaims(StorageSubject):
 
         def settle_slowly() -> Signal:
             with storage.transaction():
-                settled = storage.mailbox.settle(first, finished=True)
+                (settled,) = storage.mailbox.settle([first], finished=True)
                 allotted.set()
                 reached(may_end)
                 return settled

@@ -101,7 +101,7 @@ class StorageSubject:
         """Settle a posted signal in a transaction of its own."""
         with storage.transaction():
             storage.mailbox.lock(signal.name)
-            return storage.mailbox.settle(signal, finished=finished)
+            return storage.mailbox.settle([signal], finished=finished)[0]
 
     def due_ids(self, storage: Storage, seconds: int = 0, limit: int = 100) -> list[UUID]:
         """Return the ids of what is due so many seconds after NOW."""

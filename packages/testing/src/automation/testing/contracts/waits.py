@@ -280,8 +280,7 @@ class WaitClaims(StorageSubject):
         """Post and settle many signals in one transaction."""
         with storage.transaction():
             storage.mailbox.post(signals)
-            for signal in signals:
-                storage.mailbox.settle(signal, finished=True)
+            storage.mailbox.settle(signals, finished=True)
 
     def wake(self, storage: Storage, signal: Signal, limit: int) -> list[UUID]:
         """Wake one batch as a deliverer does."""

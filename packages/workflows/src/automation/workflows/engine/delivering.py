@@ -56,10 +56,11 @@ class Postman:
         mailbox = self._runtime.mailbox
         with self._runtime.storage.transaction():
             mailbox.lock(name)
-            placed = [
-                mailbox.settle(signal, finished=False) if signal.position is None else signal
-                for signal in mailbox.undelivered(_SIGNALS, name=name)
-            ]
+            signals = mailbox.undelivered(_SIGNALS, name=name)
+            new = [signal for signal in signals if signal.position is None]
+            placed = [signal for signal in signals if signal.position is not None]
+            if new:
+                placed += mailbox.settle(new, finished=False)
             fault("place.before_commit")
         fault("place.after_commit")
         return sorted(placed, key=_position)
@@ -85,16 +86,17 @@ class Postman:
 
         It may wait for whoever holds one of the runs, and holds neither the name nor the positions meanwhile.
         """
-        woken = 0
+        woken, finished = 0, []
         for signal in signals:
             woken += self._wake(signal, size - woken)
             is_full = woken >= size
             # For one run alone there is no other; and a parent, which takes no receipt, would hear an end once more.
-            if is_full and signal.run_id is None:
-                break
-            self._runtime.mailbox.settle(signal, finished=True)
+            if not is_full or signal.run_id is not None:
+                finished.append(signal)
             if is_full:
                 break
+        if finished:
+            self._runtime.mailbox.settle(finished, finished=True)
         return woken
 
     def _wake(self, signal: Signal, size: int) -> int:

@@ -62,6 +62,9 @@ class Mailbox(Protocol):
         """
         ...
 
-    def settle(self, signal: Signal, *, finished: bool) -> Signal:
-        """Allot the position if there is none, mark delivery as finished or not, and return the signal as stored."""
+    def settle(self, signals: Sequence[Signal], *, finished: bool) -> Sequence[Signal]:
+        """Allot positions to those that have none, in the order given, and mark delivery as finished or not.
+
+        In few statements, however many they are. Returns them as stored.
+        """
         ...

@@ -81,18 +81,22 @@ class MemoryMailbox:
                     found.append(run)
         return found
 
-    def settle(self, signal: Signal, *, finished: bool) -> Signal:
-        """Allot the position if there is none, under a lock that makes positions grow with commits."""
+    def settle(self, signals: Sequence[Signal], *, finished: bool) -> Sequence[Signal]:
+        """Allot missing positions, under a lock that makes them grow with commits."""
         with self._transaction() as open_:
-            stored = open_.signal(signal.id) or signal
-            if stored.position is None:
-                open_.lock(_POSITIONS)
-                open_.changes.position = open_.position() + 1
-                stored = replace(stored, position=open_.changes.position)
-                open_.changes.signals[stored.id] = stored
-            if finished:
-                open_.changes.finished.add(stored.id)
-            return stored
+            return [_settled(open_, signal, finished=finished) for signal in signals]
+
+
+def _settled(open_: Transaction, signal: Signal, *, finished: bool) -> Signal:
+    stored = open_.signal(signal.id) or signal
+    if stored.position is None:
+        open_.lock(_POSITIONS)
+        open_.changes.position = open_.position() + 1
+        stored = replace(stored, position=open_.changes.position)
+        open_.changes.signals[stored.id] = stored
+    if finished:
+        open_.changes.finished.add(stored.id)
+    return stored
 
 
 def _placed(open_: Transaction, name: str, after: int) -> Iterator[Signal]:
