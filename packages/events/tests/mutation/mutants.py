@@ -166,7 +166,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "the work after a commit comes before it",
         "inline.py",
-        "transaction.on_commit(partial(_follow, work), using=using, robust=True)",
+        "transaction.on_commit(lambda: _follow(work), using=using, robust=True)",
         "_follow(work)",
         IMMEDIATE,
     ),
