@@ -227,6 +227,7 @@ class Parcel(models.Model):
 
     sent_at = models.DateTimeField(null=True)
     weight = models.IntegerField(default=1)
+    label = models.CharField(max_length=20, null=True, unique=True)
 
     objects = EventTrackingManager()
 
@@ -234,6 +235,22 @@ class Parcel(models.Model):
         EventDefinition("parcel_sent", date_field="sent_at"),
         EventDefinition("parcel_heavy", condition=Q(weight__gt=10)),
     ]
+
+
+class Crate(models.Model):
+    """Its key is made before it is saved; an upsert finds its row by what is written on it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    depot = models.ForeignKey(Plain, on_delete=models.CASCADE)
+    number = models.IntegerField()
+    weight = models.IntegerField(default=1)
+
+    objects = EventTrackingManager()
+
+    events = [EventDefinition("crate_heavy", condition=Q(weight__gt=10))]
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["depot", "number"], name="crate_number")]
 
 
 class Guest(models.Model):

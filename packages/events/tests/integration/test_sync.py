@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from automation.events.callbacks import on_event, on_event_cancelled
 from automation.events.models import Event, EventStatus
 from automation.events.services import event_processor
-from tests.hotel.models import Alarm, Both, Dog, FirstParent, Ledger, Parcel, Reservation
+from tests.hotel.models import Alarm, Both, Crate, Dog, FirstParent, Ledger, Parcel, Plain, Reservation
 from tests.undoing import rolled_back
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -149,6 +149,42 @@ def test_tracking_manager_rolls_back_with_its_operation(clock):
 def test_tracking_manager_finds_rows_whose_keys_it_is_not_given(clock):
     Parcel.objects.bulk_create([Parcel(), Parcel()], ignore_conflicts=True)
     assert Event.objects.current().count() == 4
+
+
+def upserted(model, objs, *unique_fields, positional=False):
+    """Insert what is new and weigh what is there; MySQL and MariaDB look at every unique key by themselves."""
+    unique = [] if connection.vendor == "mysql" else list(unique_fields)
+    if positional:
+        return model.objects.bulk_create(objs, None, False, True, ["weight"], unique)
+    return model.objects.bulk_create(objs, update_conflicts=True, update_fields=["weight"], unique_fields=unique)
+
+
+@pytest.mark.parametrize("positional", [False, True])
+def test_tracking_upsert_finds_the_row_that_has_another_key_than_the_object(clock, positional):
+    """A key made in Python is not that of the row which the database found by its unique constraint and updated."""
+    depot, elsewhere = Plain.objects.create(), Plain.objects.create()
+    here = [Crate.objects.create(depot=depot, number=number) for number in (1, 2)]
+    Crate.objects.create(depot=elsewhere, number=1)
+
+    again = [Crate(depot=depot, number=number, weight=50) for number in (1, 3)]
+    upserted(Crate, again, "depot", "number", positional=positional)
+
+    heavy = Event.objects.filter(event_name="crate_heavy", status="occurred")
+    assert set(heavy.values_list("entity_id", flat=True)) == {str(here[0].pk), str(again[1].pk)}
+    assert Event.objects.count() == Crate.objects.count() == 4, "none is for an object that was never stored"
+
+
+def test_tracking_upsert_finds_the_row_whose_key_it_is_not_given(clock, monkeypatch):
+    """As on MySQL, which gives no keys back."""
+    monkeypatch.setattr(type(connection.features), "can_return_rows_from_bulk_insert", False)
+    Parcel.objects.bulk_create([Parcel(label="a"), Parcel(label="b")])
+
+    upserted(Parcel, [Parcel(label=label, weight=50) for label in ("a", "c", None)], "label")
+
+    heavy = Event.objects.filter(event_name="parcel_heavy", status="occurred")
+    keys = [int(key) for key in heavy.values_list("entity_id", flat=True)]
+    assert set(Parcel.objects.filter(pk__in=keys).values_list("label", flat=True)) == {"a", "c", None}
+    assert len(keys) == 3
 
 
 def test_progress_bar_shows_how_far_it_is():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from django.db import models, transaction
-from django.db.models import AutoField, Max
+from django.db.models import AutoField, Max, Q
 
 from automation.events.conf import conf
 from automation.events.recorder import deletions_together
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 else:
     _QuerySet = models.QuerySet
 
+_BULK_CREATE = signature(models.QuerySet.bulk_create)
+
 
 class EventTrackingQuerySet(_QuerySet):
     """Brings events in line in the transaction of `bulk_create`, `bulk_update` and `update`.
@@ -32,14 +35,18 @@ class EventTrackingQuerySet(_QuerySet):
     """
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
-        """Insert, and arm the events of what was inserted."""
+        """Insert, or update what is there, and let the events of these rows follow."""
         if not declared(self.model):
             return super().bulk_create(objs, *args, **kwargs)
         self._for_write = True
+        asked = _BULK_CREATE.bind(self, objs, *args, **kwargs).arguments
         with transaction.atomic(using=self.db):
             before = self._highest_key()
             created = super().bulk_create(objs, *args, **kwargs)
-            self._sync([one.pk for one in created if one.pk is not None])
+            keys = [one.pk for one in created if one.pk is not None]
+            if asked.get("update_conflicts"):
+                keys += self._met(created, asked.get("unique_fields"))
+            self._sync(keys)
             if any(one.pk is None for one in created):
                 self._sync_above(before)
         return created
@@ -75,6 +82,30 @@ class EventTrackingQuerySet(_QuerySet):
     def _sync(self, keys: Sequence[Any]) -> None:
         for chunk in batches(sorted(set(keys), key=str), conf().batch):
             sync_keys(self.model, chunk, declared(self.model), using=self.db)
+
+    def _met(self, objs: Sequence[Any], unique_fields: Collection[str] | None) -> Iterator[Any]:
+        """Yield the keys of the rows that have what must be unique in these objects: they may have been updated.
+
+        The object's own key says nothing of such a row: it was made for a new one, or is not given back.
+        """
+        rows = self.model._base_manager.using(self.db)
+        for names in [tuple(unique_fields)] if unique_fields else self._unique():
+            columns = [self.model._meta.get_field(name).attname for name in names if name != "pk"]
+            for chunk in batches(objs, conf().batch):
+                wanted = Q()
+                for one in chunk:
+                    values = {column: getattr(one, column) for column in columns}
+                    # NULL is like no other, and meets none.
+                    wanted |= Q() if None in values.values() else Q(**values)
+                if wanted:
+                    yield from rows.filter(wanted).values_list("pk", flat=True)
+
+    def _unique(self) -> Iterator[tuple[str, ...]]:
+        """Yield what must be unique together: MySQL and MariaDB update a row whichever of it is met."""
+        meta = self.model._meta
+        yield from ((field.name,) for field in meta.concrete_fields if field.unique and not field.primary_key)
+        yield from (tuple(names) for names in meta.unique_together)
+        yield from (constraint.fields for constraint in meta.total_unique_constraints)
 
     def _highest_key(self) -> Any:
         """Return the highest key so far, where the database makes keys and may not give them back."""
