@@ -248,11 +248,12 @@ def test_text_key_of_which_two_spellings_are_one_is_warned_of(monkeypatch, colla
     assert check_keys() == check_keys(databases=None) == [], "no database is asked anything unless it is named"
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(databases=["default", "other"])
 def test_keys_are_checked_where_databases_are():
     found = {message.id for message in django_checks.run_checks(databases=["default"])}
     assert ("automation_events.W008" in found) is (connection.vendor == "mysql"), "of the hotel's Country"
-    assert "automation_events.W008" not in {message.id for message in django_checks.run_checks()}
+    for asked in ({}, {"tags": ["automation"]}):
+        assert "automation_events.W008" not in {message.id for message in django_checks.run_checks(**asked)}
 
 
 def test_checks_run_with_manage_check():
