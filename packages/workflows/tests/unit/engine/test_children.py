@@ -1,5 +1,6 @@
 """Children: started with the step, joined when all have ended, told of on every path."""
 
+import re
 from contextvars import Context as ContextVars
 from dataclasses import replace
 from datetime import timedelta
@@ -226,6 +227,45 @@ def test_a_join_of_two_hundred(world: World) -> None:
     run = world.engine.start("parent")
 
     assert [entry["result"]["answer"] for entry in world.data(run)["heard"]] == [n * 2 for n in range(200)]
+
+
+@pytest.mark.parametrize("compensates", [False, True])
+def test_what_children_give_back_that_fits_no_row_together_fails_their_parent(
+    world: World, *, compensates: bool
+) -> None:
+    """Alike on every database: one that takes it all is no reason for a run that another could not store."""
+    family(fan=[{"n": number} for number in range(20)])
+    world.set_policy(Policy(children_bytes=2000))
+    undone: list[str] = []
+
+    @workflow("greedy")
+    class Greedy:
+        class Context(BaseModel):
+            pass
+
+        @step(start=True)
+        def run(self):
+            return run_children([("child", {"n": number}) for number in range(20)], then=self.end)
+
+        @step()
+        def end(self):
+            raise AssertionError("goes on without what it waited for")
+
+        if compensates:
+
+            @on_fail
+            def undo(self):
+                undone.append(get_wake().payload["error"])
+
+    run = world.engine.start("greedy")
+    world.sweep()
+
+    stored = world.stored(run)
+    assert stored.status is WorkflowStatus.FAILED
+    says = r"What 20 children gave back takes \d{4} bytes of JSON together, over 2000 \(.*CHILDREN_BYTES.*return ids"
+    assert re.search(says, stored.error)
+    assert len(undone) == compensates
+    assert not world.storage.mailbox.undelivered(10)
 
 
 def test_cancelling_the_parent_cancels_the_children_that_are_out(world: World) -> None:

@@ -80,6 +80,8 @@ def _all(status: WorkflowStatus, cause: str) -> list[Transition]:
         runs = [parent(), gathered_two()]
     given = CAUSES[cause]
     variants = [given]
+    if cause == "ChildEnded":
+        variants.append(replace(given, error="too much"))  # type: ignore[type-var]
     if cause == "Missing":
         variants.append(replace(given, gives_up=False))  # type: ignore[type-var]
     if cause == "Goto":

@@ -2,15 +2,18 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import partial
 
 from automation.workflows.engine.faults import fault
+from automation.workflows.engine.fitting import definition_of
 from automation.workflows.engine.hearing import heard
 from automation.workflows.engine.moving import Mover
 from automation.workflows.engine.runtime import STALE_TRIES, Runtime
 from automation.workflows.errors import StaleRun
 from automation.workflows.runs.decide import decide
-from automation.workflows.runs.values import Signal
+from automation.workflows.runs.transition import Transition
+from automation.workflows.runs.values import Run, Signal
 
 __all__ = ["Postman"]
 
@@ -102,8 +105,12 @@ class Postman:
     def _wake(self, signal: Signal, size: int) -> int:
         now = self._runtime.now()
         waiting = self._runtime.mailbox.waiters(signal, size)
-        self._mover.apply([decide(run, heard(self._runtime, run, signal), None, now) for run in waiting])
+        self._mover.apply([self._heard(run, signal, now) for run in waiting])
         return len(waiting)
+
+    def _heard(self, run: Run, signal: Signal, now: datetime) -> Transition:
+        cause = heard(self._runtime, run, signal)
+        return decide(run, cause, definition_of(self._runtime.registry, run), now)
 
 
 def _position(signal: Signal) -> int:

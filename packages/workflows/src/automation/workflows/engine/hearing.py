@@ -1,5 +1,9 @@
 """What a delivered signal is to the run that waits for it."""
 
+import json
+from collections.abc import Sequence
+
+from automation.workflows.authoring.payloads import JsonObject
 from automation.workflows.engine.runtime import Runtime
 from automation.workflows.runs.causes import ChildEnded, Signalled
 from automation.workflows.runs.children import CHILDREN_PREFIX
@@ -33,4 +37,15 @@ def _joined(runtime: Runtime, run: Run, wait: StandingWait) -> ChildEnded | None
     ends = runtime.mailbox.matching(run.id, wait)
     if not ends:
         return None
-    return ChildEnded(signal=ends[-1], ends=tuple(end.payload for end in ends if end.payload is not None))
+    told = tuple(end.payload for end in ends if end.payload is not None)
+    return ChildEnded(signal=ends[-1], ends=told, error=_too_much(told, runtime.policy.children_bytes))
+
+
+def _too_much(told: Sequence[JsonObject], limit: int) -> str:
+    size = sum(len(json.dumps(each, ensure_ascii=False).encode()) for each in told)
+    if size <= limit:
+        return ""
+    return (
+        f"What {len(told)} children gave back takes {size} bytes of JSON together, over {limit} "
+        "(AUTOMATION_WORKFLOWS['CHILDREN_BYTES']). Have each store what it has to tell, and return ids."
+    )

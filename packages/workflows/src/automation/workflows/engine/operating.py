@@ -131,4 +131,5 @@ class Operator:
         """Look for what came while the run was paused, holding the lock of its name."""
         self._runtime.mailbox.lock(wait.signal)
         cause = awaited(self._runtime, run, wait)
-        return [] if cause is None else [decide(run, cause, None, self._runtime.now())]
+        definition = definition_of(self._runtime.registry, run)
+        return [] if cause is None else [decide(run, cause, definition, self._runtime.now())]

@@ -45,6 +45,9 @@ class Policy:
     """Runs that one step may start: a runaway stops here."""
     signals_per_step: int = 1000
     """Signals that one step may send: a loop without an end stops here, before anything is stored."""
+    children_bytes: int = 4 * 1024 * 1024
+    """What all children of one step may give back together, as JSON: it is put into one row. MariaDB takes 16 MiB in a
+    statement at its defaults, and quoting may double what is written."""
     error_length: int = 32 * 1024
     """Characters of an error's text that are kept."""
     slow_step: timedelta = timedelta(seconds=1)

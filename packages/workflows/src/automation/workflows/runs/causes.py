@@ -95,6 +95,8 @@ class ChildEnded:
     signal: Signal
     ends: tuple[JsonObject, ...] | None = None
     """What the children have told so far, this one included, in that order; None where others are known to be out."""
+    error: str = ""
+    """Why the run fails once all have ended: what they told fits no row together."""
 
     name = "ChildEnded"
 

@@ -73,7 +73,7 @@ def _after(  # noqa: PLR0911, PLR0912 - one arm for each cause, as the closed fa
         case causes.Signalled():
             return _signalled(run, cause, now)
         case causes.ChildEnded():
-            return _child_ended(run, cause, now)
+            return _child_ended(run, cause, definition, now)
         case causes.PauseRequested():
             return _pause_requested(run, cause), ()
         case causes.Resumed():
@@ -171,7 +171,9 @@ def _signalled(run: Run, cause: causes.Signalled, now: datetime) -> Move:
     return enter(run, step, wake, now, max(signal.position or 0, run.visit_position))
 
 
-def _child_ended(run: Run, cause: causes.ChildEnded, now: datetime) -> Move:
+def _child_ended(
+    run: Run, cause: causes.ChildEnded, definition: WorkflowDefinition | None, now: datetime
+) -> Move:
     wait, wake = run.wait, run.wake
     if wait is None or wake is None or wake.payload is None:
         return ready(run, now)
@@ -181,6 +183,8 @@ def _child_ended(run: Run, cause: causes.ChildEnded, now: datetime) -> Move:
     if pending:
         return replace(run, children_pending=pending, why=children_why(pending)), ()
     position = max(cause.signal.position or 0, run.visit_position)
+    if cause.error:
+        return failed(run, cause.error, definition, now, position)
     return enter(run, wait.then or run.current_step, replace(wake, payload=payload), now, position)
 
 

@@ -60,7 +60,7 @@ TRANSITIONS: Mapping[WorkflowStatus, Mapping[str, tuple[WorkflowStatus, ...]]] =
         _WAITING: {
             "Due": (_READY,),
             "Signalled": (_READY,),
-            "ChildEnded": (_WAITING, _READY),
+            "ChildEnded": (_WAITING, _READY, _FAILED),
             "Postponed": (_WAITING,),
             "PauseRequested": (_PAUSED,),
             "DeadlinePassed": (_FAILED, _READY),
