@@ -205,6 +205,18 @@ def test_the_queue_of_the_sweeps_is_looked_at_too(settings):
     assert "queue 'sweeps': 1 tasks have been waiting for more than 150 s" in found(Level.WARNING)
 
 
+@pytest.mark.parametrize("after", ["sweeps", None])
+def test_work_that_nobody_takes_is_a_problem_where_the_sweeps_go_another_way(settings: Any, after: str | None):
+    """With one queue, a backlog is worked on as long as sweeps come through. With two, their heartbeats tell of one."""
+    settings.AUTOMATION_Q2 = {"SWEEP_QUEUE": "sweeps"} if after else {}
+    install()
+    OrmQ.objects.create(key="automation", payload="", lock=ago(200))
+
+    told = "queue 'automation': 1 tasks have been waiting for more than 150 s"
+    assert (told in found(Level.PROBLEM), told in found(Level.WARNING)) == (after is not None, after is None)
+    assert run()[0] == (ExitCode.PROBLEM if after else ExitCode.HEALTHY)
+
+
 def test_settings_that_would_hurt_are_warnings(settings):
     settings.Q_CLUSTER = {**settings.Q_CLUSTER, "catch_up": True}
 
