@@ -399,3 +399,17 @@ class Badge(models.Model):
         EventDefinition("badge_listed", condition=is_listed),
         EventDefinition("badge_due", date_field="at", condition=is_listed),
     ]
+
+
+class Offer(models.Model):
+    """Has a column that the database computes; what the instance holds of it is from before an update."""
+
+    nights = models.IntegerField(default=1)
+    price = models.GeneratedField(
+        expression=models.F("nights") * 100, output_field=models.IntegerField(), db_persist=True
+    )
+
+    events = [
+        EventDefinition("offer_dear", condition=lambda offer: offer.price >= 500),
+        EventDefinition("offer_dear_q", condition=Q(price__gte=500)),
+    ]

@@ -12,7 +12,7 @@ from automation.events import registry
 from automation.events.callbacks import on_event
 from automation.events.models import Event, EventStatus
 from automation.events.services import event_processor
-from tests.hotel.models import Alarm, Careless, Code, Document, Guest, Ledger, Reservation
+from tests.hotel.models import Alarm, Careless, Code, Document, Guest, Ledger, Offer, Reservation
 from tests.undoing import rolled_back
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,6 +38,22 @@ def test_every_definition_has_one_row_whether_or_not_it_holds():
     reservation.save()
     rows = {event.event_name: (event.status, event.is_valid) for event in Event.objects.for_entity(reservation)}
     assert rows == {"reservation_confirmed": (PENDING, False), "checkin_due": (PENDING, False)}
+
+
+@pytest.mark.parametrize("update_fields", [None, ["nights"]], ids=["whole", "some fields"])
+@pytest.mark.parametrize("armed", [True, False], ids=["armed", "from before the package"])
+def test_condition_sees_what_the_database_computes_at_the_save(armed, update_fields):
+    offer = Offer.objects.create(nights=1)
+    if not armed:
+        Event.objects.all().delete()
+    offer.nights = 7
+    offer.save(update_fields=update_fields)
+    assert sorted(entries()) == ["offer_dear", "offer_dear_q"]
+
+
+def test_condition_sees_what_the_database_computes_at_the_insert():
+    Offer.objects.create(nights=7)
+    assert sorted(entries()) == ["offer_dear", "offer_dear_q"]
 
 
 def test_nothing_occurs_before_the_outer_commit():

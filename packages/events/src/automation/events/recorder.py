@@ -221,7 +221,9 @@ def _is_open(one: Declared, rows: Rows) -> bool:
 
 
 def _is_written(field: Field[Any, Any], update_fields: Collection[str] | None) -> bool:
-    return update_fields is None or field.name in update_fields or field.attname in update_fields
+    """Return whether the instance has what was stored; of a generated column it may have what was there before."""
+    in_update = update_fields is None or field.name in update_fields or field.attname in update_fields
+    return in_update and not field.generated
 
 
 def _date_written(one: Declared, update_fields: Collection[str] | None) -> bool:
