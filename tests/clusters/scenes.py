@@ -169,14 +169,17 @@ def _tell() -> Facts:
 
 
 def share(rig: Rig, *, runs: int, seconds: float = PATIENT_SECONDS) -> Facts:
-    """Two clusters on one database, as two machines would be."""
+    """Two clusters on one database, as two machines would be; each message comes to as many workers as they have."""
     clusters = [rig.start(), rig.start()]
     until(lambda: all(len(cluster.hands()) >= 4 for cluster in clusters), seconds=seconds, what="both clusters are up")
     hands = [set(cluster.hands()) for cluster in clusters]
-    labour(runs)
+    with transaction.atomic():
+        labour(runs)
+        Q2Executor().enqueue(list(WorkflowRun.objects.values_list("pk", flat=True)) * 3)
     until(
         lambda: _states().get("labourer completed", 0) == runs, seconds=seconds, what="all runs completed", tell=_tell
     )
+    until(nothing_waits, seconds=seconds, what="the queue is worked off", tell=in_q2)
     by_cluster = [Entry.objects.filter(process__in=group).count() for group in hands]
     return {"by cluster": by_cluster, "entries": Entry.objects.count(), "expected": runs * STEPS, "doubles": doubles()}
 
