@@ -6,9 +6,10 @@ from uuid import UUID
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pydantic import BaseModel
 
 from automation.workflows import querysets
-from automation.workflows.core import engine
+from automation.workflows.core import engine, fail, on_fail, step, workflow
 from automation.workflows.errors import UsageError
 from automation.workflows.models import WorkflowRun, WorkflowSignal, WorkflowStatus
 from automation.workflows.querysets import Stranded
@@ -16,6 +17,22 @@ from tests.integration.conftest import Heap, StillClock
 from tests.parcelapp.models import Parcel
 
 pytestmark = pytest.mark.django_db
+
+
+@workflow("undone")
+class Undone:
+    """Fails, and cleans up after it."""
+
+    class Context(BaseModel):
+        """Nothing."""
+
+    @step(start=True)
+    def stumble(self):
+        return fail("no")
+
+    @on_fail
+    def undo(self):
+        return None
 
 
 @pytest.fixture
@@ -180,6 +197,18 @@ def test_the_first_few_are_moved_in_bulk(clock: StillClock, queue: Heap) -> None
     assert WorkflowRun.objects.ready()[:1].cancel() == 1
 
 
+def test_many_are_retried_from_another_step_than_the_one_at_which_they_failed(clock: StillClock, queue: Heap) -> None:
+    runs = [engine.start("clumsy", how="no scale") for _ in range(2)]
+    queue.work_off()
+
+    assert WorkflowRun.objects.failed().retry(from_step="end") == 2
+
+    queue.work_off()
+    for run in WorkflowRun.objects.filter(pk__in=[run.id for run in runs]):
+        assert run.status == WorkflowStatus.COMPLETED
+        assert list(run.attempts.order_by("revision").values_list("step", flat=True)) == ["stumble", "end"]
+
+
 def test_a_step_that_not_all_of_them_have_retries_none(clock: StillClock, queue: Heap) -> None:
     runs = [engine.start("clumsy", how="no scale"), engine.start("meeting", how="fail")]
     queue.work_off()
@@ -190,3 +219,11 @@ def test_a_step_that_not_all_of_them_have_retries_none(clock: StillClock, queue:
     assert WorkflowRun.objects.failed().count() == 2
     assert WorkflowRun.objects.filter(name="clumsy").retry(from_step="stumble") == 1
     assert WorkflowRun.objects.get(pk=runs[1].id).status == WorkflowStatus.FAILED
+
+
+def test_none_is_retried_from_the_step_that_cleans_up_after_it(clock: StillClock, queue: Heap) -> None:
+    engine.start("undone")
+    queue.work_off()
+
+    with pytest.raises(UsageError, match="'undone' has no such step, so none of these runs was retried"):
+        WorkflowRun.objects.failed().retry(from_step="undo")

@@ -66,7 +66,8 @@ def test_a_timeout_cancels_an_async_step(world: World) -> None:
         @step(start=True, timeout=timedelta(milliseconds=20))
         async def run(self):
             try:
-                await asyncio.Event().wait()
+                # Long enough for whoever is cancelled, and an end for whoever is not.
+                await asyncio.wait_for(asyncio.Event().wait(), 5)
             except asyncio.CancelledError:
                 cancelled.append(True)
                 raise
@@ -75,6 +76,24 @@ def test_a_timeout_cancels_an_async_step(world: World) -> None:
 
     assert cancelled == [True]
     assert "StepTimedOut: Step 'run' was cancelled after its timeout of 0:00:00.020000" in world.stored(run).error
+
+
+def test_an_async_step_that_nobody_could_cancel_is_refused_after_its_timeout(world: World) -> None:
+    """It gives the loop no chance: it comes to its end, too late."""
+
+    @workflow("stubborn", default_retry=Retry(max_attempts=1))
+    class Stubborn:
+        Context = Nothing
+
+        @step(start=True, timeout=timedelta(seconds=5))
+        async def run(self):
+            world.clock.at += timedelta(seconds=6)
+            return complete()
+
+    run = world.engine.start("stubborn")
+
+    assert world.status(run) is WorkflowStatus.FAILED
+    assert "Step 'run' took 0:00:06, longer than its timeout of 0:00:05" in world.stored(run).error
 
 
 @pytest.mark.parametrize("timeout", [None, timedelta(minutes=1)])

@@ -190,6 +190,16 @@ def test_a_runaway_step_is_stopped(world: World) -> None:
     assert len(world.storage.runs()) == 1
 
 
+def test_a_step_may_start_as_many_runs_as_the_limit_says(world: World) -> None:
+    world.set_policy(Policy(starts_per_step=10))
+    waiter()
+    acting(lambda: [world.engine.start("waiter") for _ in range(10)], retry=Retry(max_attempts=1))
+    run = world.engine.start("actor")
+
+    assert world.status(run) is WorkflowStatus.COMPLETED
+    assert len(world.storage.runs()) == 11
+
+
 @pytest.mark.parametrize("atomic", [True, False])
 @pytest.mark.parametrize("is_async", [True, False])
 def test_a_step_that_sends_without_end_is_stopped_before_anything_is_stored(

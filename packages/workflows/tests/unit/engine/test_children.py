@@ -272,10 +272,13 @@ def test_cancelling_the_parent_cancels_the_children_that_are_out(world: World) -
     family(fan=[{"n": 1}, {"how": "wait"}, {"how": "wait"}])
     run = world.engine.start("parent")
 
-    world.engine.cancel(run.id)
+    world.engine.cancel(run.id, reason="the guest left")
 
-    assert sorted(child.status for child in children(world)) == ["cancelled", "cancelled", "completed"]
-    assert world.status(run) is WorkflowStatus.CANCELLED
+    assert sorted((child.status, child.why) for child in children(world)) == [
+        *[("cancelled", f"its parent {run.id} went on without it")] * 2,
+        ("completed", ""),
+    ]
+    assert (world.status(run), world.stored(run).why) == (WorkflowStatus.CANCELLED, "the guest left")
 
 
 def test_grandchildren_are_cancelled_too(world: World) -> None:
@@ -393,6 +396,8 @@ def test_a_child_that_cancels_who_waits_for_it_ends_with_what_it_did(
     elders = [run for run in world.storage.runs() if run.name == "elder"]
     assert [run.status for run in elders] == [WorkflowStatus.CANCELLED] * generations
     assert (world.status(rebel), world.data(rebel)) == (ends, {"acted": True})
+    reason = f"its parent {rebel.parent_id} went on without it"
+    assert world.stored(rebel).why == (reason if ends is WorkflowStatus.CANCELLED else "")
     assert len(world.attempts(rebel)) == 1
     assert "free at last" in [signal.name for signal in world.storage.signals()]
     assert [run.status for run in children(world) if run.name == "child"] in ([], [WorkflowStatus.CANCELLED])
@@ -552,6 +557,14 @@ def test_too_many_children_are_a_raise_of_the_step(world: World) -> None:
     assert world.history(run) == [("run", AttemptOutcome.RETRY)]
     assert "asks for 1001 runs; a step may start 1000" in world.attempts(run)[0].detail
     assert world.stored(run).lost_claims == 0
+
+
+def test_a_step_may_start_as_many_children_as_the_limit_says(world: World) -> None:
+    world.set_policy(Policy(starts_per_step=3))
+    family(fan=[{}] * 3)
+    run = world.engine.start("parent")
+
+    assert len(heard(world, run)) == 3
 
 
 @pytest.mark.parametrize("given", [3, None, {"a": 1}])

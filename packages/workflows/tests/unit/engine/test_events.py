@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from automation.workflows.authoring.registry import registry
 from automation.workflows.core import (
     EntityRef,
     Retry,
@@ -113,6 +114,22 @@ def test_a_negative_offset_really_runs_before_the_event(world: World, events: Ev
     assert world.status(run) is WorkflowStatus.COMPLETED
     assert world.data(run) == {"entity_id": "7"}
     assert log[0].late == timedelta(0)
+
+
+def test_a_start_that_an_older_version_has_reserved_begins_with_the_one_that_takes_it_over(
+    world: World, events: Events
+) -> None:
+    reminder(name="reminder", offset_minutes=-60)
+    ahead = occurrence(START + timedelta(hours=3))
+    events.put(ahead)
+    world.engine.plan([ahead])
+    registry._versions.clear()
+    reminder(name="reminder", offset_minutes=-60, version="2", upgrades=("1",))
+
+    world.advance(hours=2)
+
+    run = the_run(world)
+    assert (run.status, run.version, run.data) == (WorkflowStatus.COMPLETED, "2", {"entity_id": "7"})
 
 
 def test_plan_is_idempotent(world: World, events: Events) -> None:
@@ -425,6 +442,9 @@ def test_a_reserved_start_that_is_paused_stays_where_it_is_and_goes_on_when_resu
     ahead = occurrence(START + timedelta(hours=3))
     events.put(ahead)
     world.engine.plan([ahead])
+    world.engine.pause(the_run(world).id)
+    world.engine.resume(the_run(world).id)
+    assert (the_run(world).status, the_run(world).why) == (WorkflowStatus.WAITING, "not begun")
     world.engine.pause(the_run(world).id)
     world.advance(hours=5)
     assert the_run(world).status is WorkflowStatus.PAUSED

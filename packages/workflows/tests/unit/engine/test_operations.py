@@ -261,6 +261,7 @@ def test_a_pause_that_is_taken_back_while_the_step_runs_has_no_effect(world: Wor
         def run(self):
             elsewhere(lambda: world.engine.pause(run.id))
             elsewhere(lambda: world.engine.resume(run.id))
+            assert world.stored(run).why == "a worker is running it"
             return goto(self.end)
 
         @step()
@@ -525,6 +526,37 @@ def test_retry_goes_on_with_the_visit_that_failed(world: World) -> None:
     assert world.stored(run).wake is None
 
 
+@pytest.mark.parametrize(("from_step", "hears"), [(None, True), ("run", False)], ids=["goes on", "begins a visit"])
+def test_a_retry_from_a_step_hears_no_broadcast_from_before_it(
+    world: World, from_step: str | None, *, hears: bool
+) -> None:
+    broken = [True]
+
+    @workflow("listener", default_retry=Retry(max_attempts=1))
+    class Listener:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            if broken[0]:
+                raise RuntimeError("not yet")
+            return wait("x", then=self.end)
+
+        @step()
+        def end(self):
+            return complete()
+
+    run = world.engine.start("listener")
+    world.engine.signal("x")
+    broken[0] = False
+
+    world.engine.retry(run.id, from_step=from_step)
+
+    assert world.status(run) is (WorkflowStatus.COMPLETED if hears else WorkflowStatus.WAITING)
+    world.engine.signal("x")
+    assert world.status(run) is WorkflowStatus.COMPLETED
+
+
 def test_retry_of_a_visit_that_no_worker_had_begun_merges_its_payload(world: World) -> None:
     world.with_queue()
 
@@ -764,6 +796,63 @@ def test_a_new_version_that_declares_nothing_pauses_the_old_runs(world: World) -
     assert "version '2' does not take it over: declare upgrades=('1',) or upgrade_context" in stored.why
 
 
+def test_a_new_version_without_the_step_at_which_a_run_stands_pauses_it(world: World) -> None:
+    seen: list[str] = []
+    version("1", seen)
+    run = world.engine.start("versioned")
+    registry._versions.clear()
+
+    @workflow("versioned", version="2", upgrades=("1",))
+    class Versioned2:
+        class Context(BaseModel):
+            n: int = 0
+
+        @step(start=True)
+        def run(self):
+            return complete()
+
+    world.engine.signal("x")
+    world.advance(seconds=61)
+    world.advance(seconds=61)
+
+    stored = world.stored(run)
+    assert (stored.status, stored.version, stored.pause) == (WorkflowStatus.PAUSED, "1", Pause.MISSING)
+    assert stored.why == "step 'end' is not in version '2' of workflow 'versioned'; its steps are run"
+
+    registry._versions.clear()
+    version("2", seen, upgrades=("1",))
+    world.advance(minutes=2)
+    assert (seen, world.status(run)) == (["2"], WorkflowStatus.COMPLETED)
+
+
+def test_a_version_that_an_upgrade_does_not_know_is_paused_with_the_reason(world: World) -> None:
+    version("1", [])
+    run = world.engine.start("versioned")
+    registry._versions.clear()
+
+    @workflow("versioned", version="2")
+    class Versioned2:
+        Context = Nothing
+
+        @classmethod
+        def upgrade_context(cls, version, data):
+            return None
+
+        @step(start=True)
+        def run(self):
+            return complete()
+
+        @step()
+        def end(self):
+            return complete()
+
+    world.engine.signal("x")
+
+    stored = world.stored(run)
+    assert (stored.status, stored.pause) == (WorkflowStatus.PAUSED, Pause.CONTEXT)
+    assert stored.why == "the stored Context does not fit: upgrade_context refused version '1'"
+
+
 def test_versions_without_a_current_one_cannot_be_started(world: World) -> None:
     version("1", [])
     version("2", [])
@@ -821,8 +910,8 @@ def test_a_run_past_its_workflows_deadline_fails(world: World) -> None:
     assert world.stored(run).error == "The workflow's deadline, 2030-01-07 10:00:00 UTC, passed at 'run'."
 
 
-def meeting(log: list[str]) -> None:
-    """A workflow whose wait and whose own deadline end together."""
+def meeting(log: list[str], minutes: int = 5) -> None:
+    """A workflow whose own deadline is after five minutes, with a wait that ends together with it."""
 
     @workflow("meeting", deadline=timedelta(minutes=5))
     class Meeting:
@@ -830,7 +919,7 @@ def meeting(log: list[str]) -> None:
 
         @step(start=True)
         def run(self):
-            return wait("guest", timeout=timedelta(minutes=5), on_timeout=self.timed_out, then=self.timed_out)
+            return wait("guest", timeout=timedelta(minutes=minutes), on_timeout=self.timed_out, then=self.timed_out)
 
         @step()
         def timed_out(self):
@@ -857,6 +946,36 @@ def test_a_worker_that_comes_first_at_the_deadline_fails_the_run(world: World) -
     assert (log, world.status(run)) == (["undone"], WorkflowStatus.FAILED)
     assert world.stored(run).error == "The workflow's deadline, 2030-01-07 09:05:00 UTC, passed at 'run'."
     assert world.stored(run).current_step == "run"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "looked_at", "outcome"),
+    [(4, 4, "timed out"), (4, 5, "undone"), (5, 5, "undone"), (6, 5, "undone"), (6, 6, "undone")],
+    ids=["wait first", "both are over", "together", "deadline first", "deadline first, both are over"],
+)
+@pytest.mark.parametrize("who", ["sweep", "worker", "resume"])
+def test_a_deadline_that_has_passed_wins_over_the_end_of_a_wait(
+    world: World, who: str, timeout: int, looked_at: int, outcome: str
+) -> None:
+    log: list[str] = []
+    world.with_queue()
+    meeting(log, timeout)
+    run = world.engine.start("meeting")
+    world.engine.execute_step(run.id)
+    if who == "resume":
+        world.engine.pause(run.id)
+    world.clock.at += timedelta(minutes=looked_at)
+
+    match who:
+        case "sweep":
+            world.engine.process_scheduled()
+        case "resume":
+            world.engine.resume(run.id)
+    for _ in range(2):
+        world.engine.execute_step(run.id)
+
+    assert log == [outcome]
+    assert world.stored(run).finished_at is not None
 
 
 @pytest.mark.parametrize("meanwhile", ["nothing", "a signal"])
@@ -919,6 +1038,63 @@ def test_a_deadline_ends_a_run_that_never_pauses(world: World) -> None:
             return goto(self.run)
 
     run = world.engine.start("bounded")
+
+    assert world.status(run) is WorkflowStatus.FAILED
+
+
+def test_a_step_that_ends_at_the_deadline_is_the_last(world: World) -> None:
+    log: list[str] = []
+
+    @workflow("punctual", deadline=timedelta(seconds=5))
+    class Punctual:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            world.clock.at += timedelta(seconds=5)
+            return goto(self.other)
+
+        @step()
+        def other(self):
+            log.append("too late")
+            return complete()
+
+    run = world.engine.start("punctual")
+
+    assert (log, world.status(run)) == ([], WorkflowStatus.FAILED)
+
+
+@pytest.mark.parametrize("stands", ["new", "waits", "sleeps", "will retry", "woken", "resumed"])
+def test_a_deadline_is_met_by_the_sweep_wherever_the_run_stands(world: World, stands: str) -> None:
+    """It comes before whatever the run was to be looked at for."""
+    world.with_queue()
+    hour = timedelta(hours=1)
+
+    @workflow("bounded", deadline=timedelta(seconds=5), default_retry=Retry(base_delay=hour, max_delay=hour))
+    class Bounded:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            match stands:
+                case "sleeps":
+                    return sleep(hour)
+                case "will retry":
+                    raise RuntimeError("no")
+                case _:
+                    return wait("x", timeout=hour)
+
+    run = world.engine.start("bounded")
+    if stands != "new":
+        world.engine.execute_step(run.id)
+    if stands == "woken":
+        world.engine.signal("x")
+    if stands == "resumed":
+        world.engine.pause(run.id)
+        world.engine.resume(run.id)
+    world.clock.at += timedelta(seconds=5)
+
+    world.engine.process_scheduled()
 
     assert world.status(run) is WorkflowStatus.FAILED
 
@@ -997,7 +1173,8 @@ def test_on_fail_may_not_go_anywhere(world: World, result: object) -> None:
     run = world.engine.start("charged")
     world.advance(seconds=1)
 
-    assert "It returns nothing, complete(...) or fail(...)" in world.stored(run).error
+    says = f"returned {type(result).__name__}. It returns nothing, complete(...) or fail(...)"
+    assert says in world.stored(run).error
 
 
 def test_retry_after_compensation_begins_at_the_step_that_failed(world: World) -> None:

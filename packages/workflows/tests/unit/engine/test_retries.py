@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from enum import Enum
+from typing import Any, Literal
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import BaseModel, ConfigDict, field_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Json, field_serializer, model_validator
 
 from automation.workflows.core import (
     Retry,
@@ -484,6 +486,100 @@ def test_values_that_json_does_not_have_come_back(world: World, field: str, valu
     assert repr(seen) == repr([value])
 
 
+def test_a_context_that_says_how_its_bytes_are_written_is_taken_at_its_word(world: World) -> None:
+    @workflow("hexadecimal")
+    class Hexadecimal:
+        class Context(BaseModel):
+            model_config = ConfigDict(ser_json_bytes="hex", val_json_bytes="hex")
+            raw: bytes = b"\xff"
+
+        @step(start=True)
+        def run(self):
+            assert get_context().raw == b"\xff"
+            return complete()
+
+    run = world.engine.start("hexadecimal")
+
+    assert (world.status(run), world.data(run)) == (WorkflowStatus.COMPLETED, {"raw": "ff"})
+
+
+def test_an_alias_that_is_another_fields_name_is_not_taken_for_it(world: World) -> None:
+    @workflow("crossed")
+    class Crossed:
+        class Context(BaseModel):
+            left: int = Field(default=1, alias="right")
+            right: int = Field(default=2, alias="left")
+
+        @step(start=True)
+        def run(self):
+            assert (get_context().left, get_context().right) == (1, 2)
+            return complete()
+
+    run = world.engine.start("crossed")
+
+    assert (world.status(run), world.data(run)) == (WorkflowStatus.COMPLETED, {"left": 1, "right": 2})
+
+
+class Room(Enum):
+    """A field's type that is not JSON."""
+
+    ATTIC = "attic"
+
+
+class Wide(BaseModel):
+    """Fields of all kinds that a Context may declare, by names of their own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    amount: Decimal = Decimal("0.10")
+    on: date = date(2030, 2, 28)
+    at: datetime = datetime(2030, 2, 28, 23, 59, 59, 999999, tzinfo=UTC)
+    clock: time = time(7, 30)
+    length: timedelta = timedelta(days=-1, microseconds=1)
+    number: UUID = UUID(int=7)
+    room: Room = Room.ATTIC
+    kind: Literal["a", "b"] = "b"
+    pair: tuple[int, str] = (1, "x")
+    names: set[str] = {"Ada"}
+    fixed: frozenset[int] = frozenset({3})
+    by_number: dict[int, str] = {4: "four"}
+    raw: bytes = b"\xff\x00"
+    parts: list[bytes] = [b"\xfe"]
+    packed: Json[list[int]] = Field(default=[5], validate_default=False)
+    either: int | str = "6"
+    large: int = 2**60
+    text: str = "\u2028 caf\u00e9 \U0001f642"
+    stay: Stay = Stay(begins=datetime(2030, 1, 1, tzinfo=UTC))
+    aliased: int = Field(default=8, alias="Aliased")
+
+
+def test_every_kind_of_field_comes_back_as_it_was(world: World) -> None:
+    """Under its own name, whatever its alias; and a field that is not declared, where the Context allows that."""
+    seen: list[Wide] = []
+
+    @workflow("wide")
+    class WideWorkflow:
+        Context = Wide
+
+        @step(start=True)
+        def write(self):
+            self.context = Wide(Aliased=9, undeclared=[10])
+            return goto(self.read)
+
+        @step()
+        def read(self):
+            seen.append(get_context())
+            return complete()
+
+    run = world.engine.start("wide")
+
+    assert world.stored(run).error == ""
+    written = dict(Wide(Aliased=9, undeclared=[10]))
+    assert dict(seen[0]) == written
+    assert {name: type(value) for name, value in seen[0]} == {name: type(value) for name, value in written.items()}
+    assert list(world.data(run)) == [*Wide.model_fields, "undeclared"]
+
+
 def test_a_context_that_cannot_be_kept_falls_back_to_the_last_good_one(world: World) -> None:
     @workflow("bad")
     class Bad:
@@ -702,6 +798,19 @@ def test_a_result_that_comes_after_the_timeout_is_refused(world: World) -> None:
     assert world.status(run) is WorkflowStatus.FAILED
     assert "StepTimedOut: Step 'run' took 0:00:06, longer than its timeout of 0:00:05" in world.stored(run).error
     assert world.storage.signals() == []
+
+
+def test_a_result_that_comes_just_at_the_timeout_counts(world: World) -> None:
+    @workflow("punctual")
+    class Punctual:
+        Context = type("Context", (BaseModel,), {})
+
+        @step(start=True, timeout=timedelta(seconds=5), retry=Retry(max_attempts=1))
+        def run(self):
+            world.clock.at += timedelta(seconds=5)
+            return complete()
+
+    assert world.status(world.engine.start("punctual")) is WorkflowStatus.COMPLETED
 
 
 def test_a_slow_atomic_step_is_warned_about(world: World, caplog: pytest.LogCaptureFixture) -> None:

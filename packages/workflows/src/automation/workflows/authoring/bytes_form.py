@@ -24,7 +24,7 @@ def as_stored(context: BaseModel) -> BaseModel:
     if form is None:
         return context
     values = {**context.__dict__, **(context.__pydantic_extra__ or {})}
-    return form.model_construct(_fields_set=set(context.model_fields_set), **values)
+    return form.model_construct(**values)
 
 
 def types_in(annotation: Any) -> Iterator[Any]:
