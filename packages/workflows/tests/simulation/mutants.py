@@ -293,7 +293,7 @@ MUTANTS: Sequence[Mutant] = (
         "a failed child does not reach its parent",
         "runs/children.py",
         "    if child.parent_id is None:",
-        "    if child.parent_id is None or child.status is WorkflowStatus.FAILED:",
+        "    if child.parent_id is None or child.status.name == 'FAILED':",
     ),
     Mutant(
         "a cancel does not reach the children",

@@ -146,6 +146,32 @@ def test_a_run_that_kills_its_worker_every_time_ends_failed(world: World) -> Non
     assert "came to no end 5 times; the last time: its worker did not come back" in stored.error
 
 
+def test_poison_that_was_spared_for_want_of_its_code_ends_with_the_next_loss(world: World) -> None:
+    """Only code that knows the workflow fails it; a sweep that lacks it gives the run back once more."""
+    world.with_queue()
+
+    @workflow("poison")
+    class Poison:
+        Context = Nothing
+
+        @step(start=True)
+        def run(self):
+            die()
+
+    run = world.engine.start("poison")
+    known = dict(registry._versions)
+    for loss in range(1, 7):
+        with pytest.raises(Killed):
+            world.engine.execute_step(run.id)
+        if loss == 5:
+            registry._versions.clear()
+        world.advance(seconds=71)
+        registry._versions.update(known)
+        assert (world.status(run), loss) == (WorkflowStatus.READY if loss < 6 else WorkflowStatus.FAILED, loss)
+
+    assert "came to no end 6 times" in world.stored(run).error
+
+
 def test_a_worker_that_comes_back_after_its_claim_writes_nothing(world: World) -> None:
     world.with_queue()
 
