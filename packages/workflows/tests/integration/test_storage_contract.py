@@ -60,8 +60,10 @@ def tuples(lookup: Callable[[], object]) -> int:
 
 
 def handled(lookup: Callable[[], object]) -> int:
-    """MariaDB and MySQL count what the session reads from its tables, row by row."""
+    """MariaDB and MySQL count what a session reads from tables, row by row. Few rows they would rather read all."""
+    Beside(closing_connections(count_rows)).result()
     with connection.cursor() as cursor:
+        cursor.execute("SET SESSION max_seeks_for_key = 1")
 
         def read() -> int:
             cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
@@ -69,6 +71,16 @@ def handled(lookup: Callable[[], object]) -> int:
             return sum(int(number) for _, number in cursor.fetchall())
 
         return _difference(read, lookup)
+
+
+def count_rows() -> None:
+    """Have InnoDB count the rows of all tables, which else it does in the background, some seconds after an INSERT.
+
+    Until then it plans as if there were none. It ends a transaction, so it needs a connection of its own.
+    """
+    with connection.cursor() as cursor:
+        names = ", ".join(connection.introspection.django_table_names(only_existing=True))
+        cursor.execute(f"ANALYZE TABLE {names}")
 
 
 def _difference(read: Callable[[], int], lookup: Callable[[], object]) -> int:
