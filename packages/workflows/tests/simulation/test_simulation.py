@@ -18,7 +18,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.invariants import Broken
 from tests.simulation.simulation import Simulation, simulate
 
-DELIVERIES = int(os.environ.get("AUTOMATION_DELIVERIES", "20000"))
+DELIVERIES = int(os.environ.get("AUTOMATION_DELIVERIES", "100000"))
 FIRST_SEED = int(os.environ.get("AUTOMATION_SEED", "0"))
 
 
