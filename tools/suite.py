@@ -48,7 +48,7 @@ THOROUGH = {
     "guide:test_newcomer_in_any_order.py": DATABASES,
     "testing:integration/test_crashes.py": SERVERS,
     "workflows:integration/test_barriers.py": SERVERS,
-    "workflows:integration/test_storage_contract.py": ("mariadb",),
+    "workflows:integration/test_storage_contract.py": SERVERS,
     "workflows:unit/protocol": DATABASES,
 }
 """Left to CI, which runs with `--thorough`, on these databases: each package's suite from its wheel alone, what waits
