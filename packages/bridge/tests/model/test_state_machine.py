@@ -187,7 +187,10 @@ class Stormy(Machine):
     """The same, where messages are lost, doubled, late and out of order, and workers die."""
 
     faults = Faults(drop=0.3, duplicate=0.3, delay=0.3, longest_delay=timedelta(seconds=5), reorder=True)
-    storms = count()
+
+    def __init__(self):
+        super().__init__()
+        self.storms = count()
 
     @initialize(seed=st.integers(min_value=0, max_value=10_000))
     def brew(self, seed):
