@@ -28,6 +28,7 @@ __all__ = ["Worker"]
 
 logger = logging.getLogger("automation.workflows")
 
+
 class Worker:
     """Works on runs."""
 

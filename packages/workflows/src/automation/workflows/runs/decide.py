@@ -171,9 +171,7 @@ def _signalled(run: Run, cause: causes.Signalled, now: datetime) -> Move:
     return enter(run, step, wake, now, max(signal.position or 0, run.visit_position))
 
 
-def _child_ended(
-    run: Run, cause: causes.ChildEnded, definition: WorkflowDefinition | None, now: datetime
-) -> Move:
+def _child_ended(run: Run, cause: causes.ChildEnded, definition: WorkflowDefinition | None, now: datetime) -> Move:
     wait, wake = run.wait, run.wake
     if wait is None or wake is None or wake.payload is None:
         return ready(run, now)
